@@ -36,6 +36,24 @@ pub(crate) const ROS: &[Need] = &[
     },
 ];
 
+/// Shared libraries that Open3D's wheel takes from the system.
+pub(crate) const PEERS: &[Need] = &[Need {
+    what: "the system libraries of Open3D",
+    packages: &["libegl1", "libgl1", "libgomp1", "libidn2-0", "libudev1", "libusb-1.0-0", "libx11-6"],
+    present: || {
+        let needed = [
+            "libEGL.so.1",
+            "libGL.so.1",
+            "libgomp.so.1",
+            "libidn2.so.0",
+            "libudev.so.1",
+            "libusb-1.0.so.0",
+            "libX11.so.6",
+        ];
+        needed.iter().all(|name| library_folders().iter().any(|folder| folder.join(name).exists()))
+    },
+}];
+
 /// Looks for every need; installs the packages of those missing, or fails with the command to run.
 pub(crate) fn ensure(layout: &Layout, needs: &[&[Need]]) -> Result<()> {
     let missing: Vec<&Need> = needs.iter().copied().flatten().filter(|need| !(need.present)()).collect();
@@ -98,13 +116,22 @@ fn has_libclang() -> bool {
         return true;
     }
     let llvm = entries(Path::new("/usr/lib")).into_iter().filter(|entry| starts_with(entry, "llvm-"));
-    let folders = llvm.map(|entry| entry.join("lib")).chain(
-        ["/usr/lib64", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/local/lib"].map(PathBuf::from),
-    );
-    let library = folders.into_iter().any(|folder| {
-        entries(&folder).iter().any(|file| starts_with(file, "libclang.so") || starts_with(file, "libclang-"))
-    });
+    let mut folders = llvm.map(|entry| entry.join("lib")).chain(library_folders());
+    let is_libclang = |file: &PathBuf| starts_with(file, "libclang.so") || starts_with(file, "libclang-");
+    let library = folders.any(|folder| entries(&folder).iter().any(is_libclang));
     library && on_path("clang").is_some()
+}
+
+/// Where Debian and its kin keep shared libraries.
+fn library_folders() -> Vec<PathBuf> {
+    let places = [
+        "/usr/lib/x86_64-linux-gnu",
+        "/usr/lib/aarch64-linux-gnu",
+        "/lib/x86_64-linux-gnu",
+        "/usr/lib64",
+        "/usr/local/lib",
+    ];
+    places.map(PathBuf::from).to_vec()
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {

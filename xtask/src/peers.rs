@@ -7,13 +7,14 @@ use anyhow::{Context, Result};
 
 use crate::layout::Layout;
 use crate::process::Step;
-use crate::{python, stamp};
+use crate::{apt, python, stamp};
 
 /// Open3D fuses the same frames; its map is what ours is measured against.
 const REQUIREMENTS: &str = include_str!("peers-requirements.txt");
 
 /// Installs the peers once and returns their Python.
 pub(crate) fn prepare(layout: &Layout) -> Result<PathBuf> {
+    apt::ensure(layout, &[apt::PEERS])?;
     let interpreter = python::find().context("no Python 3.11 to 3.13 with venv for the peers")?;
     let executable = interpreter.executable.to_string_lossy();
     let name = stamp::name_of([REQUIREMENTS.as_bytes(), executable.as_bytes()]);

@@ -1,0 +1,6 @@
+//! Calibration of a robot's RGB-D cameras: camera models and the rig files that hold them.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod camera;
+
+pub use camera::{CameraError, Distortion, MAX_IMAGE_SIDE, PinholeCamera, RayTable};

@@ -1,0 +1,92 @@
+//! The result of a question: text, reasoning, chosen views, grounded boxes and where the time went.
+
+use vantage_scene::{Aabb, OrientedBox, ViewScores};
+
+/// How the views given to the decoder are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ViewStrategy {
+    /// The highest utilities U(v).
+    #[default]
+    Utility,
+    /// Evenly spaced in time, blind to the question: the baseline.
+    UniformInTime,
+}
+
+/// Options of one question.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AskOptions {
+    /// Views given to the decoder; `None` takes the model's own default.
+    pub max_views: Option<usize>,
+    /// Most tokens to generate.
+    pub max_tokens: usize,
+    /// How views are chosen.
+    pub strategy: ViewStrategy,
+    /// 0 takes the likeliest token each time.
+    pub temperature: f32,
+    /// Seed of the sampling, used above temperature 0.
+    pub seed: u64,
+}
+
+impl Default for AskOptions {
+    fn default() -> Self {
+        Self { max_views: None, max_tokens: 320, strategy: ViewStrategy::Utility, temperature: 0.0, seed: 0 }
+    }
+}
+
+/// The answer to one question.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The question as asked.
+    pub question: String,
+    /// The answer's text, boxes removed; the raw text when it left the grammar.
+    pub answer: String,
+    /// The reasoning's text, boxes removed; empty when the text left the grammar.
+    pub reasoning: String,
+    /// Everything the decoder wrote.
+    pub raw: String,
+    /// Whether `raw` is in the output grammar.
+    pub grammar_valid: bool,
+    /// The chosen views, best first.
+    pub views: Vec<SelectedView>,
+    /// Boxes of the answer, in the world frame.
+    pub boxes: Vec<Grounding>,
+    /// The bounds that text boxes are normalised by.
+    pub bounds: Aabb,
+    /// Where the time went.
+    pub latency: Latency,
+}
+
+/// One chosen view.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SelectedView {
+    /// Keyframe id.
+    pub keyframe: u32,
+    /// Its scores.
+    pub scores: ViewScores,
+}
+
+/// One grounded box.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Grounding {
+    /// Stable object id: the same object keeps it from question to question on one scene.
+    pub id: String,
+    /// The phrase the box was given for.
+    pub label: String,
+    /// World frame, metres.
+    pub bbox: OrientedBox,
+    /// Expected overlap with the true box, 0 to 1.
+    pub score: f32,
+}
+
+/// Milliseconds since the question came in, except `encode_ms`, which is the encoders' own share.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Latency {
+    /// View selection, the text encoding included.
+    pub select_ms: f64,
+    /// Encoding the scene and the chosen views; near zero when cached.
+    pub encode_ms: f64,
+    /// Until the first token.
+    pub first_token_ms: f64,
+    /// Until the answer.
+    pub total_ms: f64,
+}

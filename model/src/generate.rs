@@ -1,0 +1,104 @@
+//! A cache that holds a scene, and a prompt, in; text tokens and the hidden states at `<obj>` out.
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::decoder::{Decoder, KvCache};
+
+/// How the next token is chosen and when to stop.
+#[derive(Debug, Clone, Copy)]
+pub struct Sampling {
+    /// Most tokens to generate.
+    pub max_tokens: usize,
+    /// 0 takes the likeliest token; above, samples from softmax(logits / temperature).
+    pub temperature: f32,
+    /// Seed of the sampling.
+    pub seed: u64,
+    /// Token that ends the text.
+    pub end: u32,
+    /// Token `<obj>`, whose hidden state the box decoder reads.
+    pub box_open: u32,
+}
+
+/// What was generated.
+#[derive(Debug, Clone, Default)]
+pub struct Generated {
+    /// Token ids, without the end token.
+    pub tokens: Vec<u32>,
+    /// `[width]` of each `<obj>`, in order.
+    pub box_states: Vec<Vec<f32>>,
+    /// True when the end token came before the token budget was spent.
+    pub finished: bool,
+}
+
+/// Continues `prompt` after what `cache` holds (batch 1). `on_token` sees each token as it is chosen.
+pub fn generate(
+    decoder: &Decoder,
+    cache: &mut KvCache,
+    prompt: &[u32],
+    sampling: &Sampling,
+    device: &Device,
+    on_token: &mut dyn FnMut(u32),
+) -> Generated {
+    let mut rng = ChaCha8Rng::seed_from_u64(sampling.seed);
+    let mut out = Generated::default();
+    let mut input: Vec<u32> = prompt.to_vec();
+    loop {
+        let ids: Vec<i32> = input.iter().map(|&i| i as i32).collect();
+        let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [1, input.len()]), device);
+        let hidden = decoder.read_text(ids, cache);
+        let [_, tokens, width] = hidden.dims();
+        let last = hidden.narrow(1, tokens - 1, 1).reshape([1, width]);
+        if out.tokens.last() == Some(&sampling.box_open) {
+            out.box_states.push(last.clone().into_data().iter::<f32>().collect());
+        }
+        if out.tokens.len() == sampling.max_tokens {
+            return out;
+        }
+        let logits: Vec<f32> = decoder.logits(last).into_data().iter::<f32>().collect();
+        let next = choose(&logits, sampling.temperature, &mut rng);
+        if next == sampling.end {
+            out.finished = true;
+            return out;
+        }
+        on_token(next);
+        out.tokens.push(next);
+        input = vec![next];
+    }
+}
+
+/// The index of the largest logit (the first of equals), or a draw from softmax(logits / temperature).
+fn choose(logits: &[f32], temperature: f32, rng: &mut ChaCha8Rng) -> u32 {
+    let mut best = 0;
+    for (i, &x) in logits.iter().enumerate() {
+        if x > logits[best] {
+            best = i;
+        }
+    }
+    if temperature <= 0.0 {
+        return best as u32;
+    }
+    let weights: Vec<f64> = logits.iter().map(|&x| f64::from((x - logits[best]) / temperature).exp()).collect();
+    let mut draw = rng.random::<f64>() * weights.iter().sum::<f64>();
+    for (i, w) in weights.iter().enumerate() {
+        draw -= w;
+        if draw < 0.0 {
+            return i as u32;
+        }
+    }
+    best as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choosing_is_greedy_at_zero_and_follows_the_odds_above() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        assert_eq!(choose(&[0.0, 2.0, 2.0, 1.0], 0.0, &mut rng), 1);
+        let draws = (0..4000).filter(|_| choose(&[0.0, (3.0f32).ln()], 1.0, &mut rng) == 1).count();
+        assert!((2850..3150).contains(&draws), "{draws} of 4000, expected about 3000");
+    }
+}

@@ -1,0 +1,38 @@
+//! The 3D vision-language model of Vantage: a fused scene and a question in, an answer with grounded 3D boxes out.
+//!
+//! The parts follow 3D-R1 (arXiv 2507.23478): image, depth and point encoders, one projection each into a Qwen2-style
+//! decoder, chain-of-thought text, and a box decoder that reads the hidden states at `<obj>`.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+mod answer;
+mod box_decoder;
+pub mod checkpoint;
+mod config;
+pub mod decoder;
+mod error;
+mod generate;
+pub mod grammar;
+mod grounding;
+mod network;
+pub mod points;
+mod position;
+mod prompt;
+mod reasoner;
+mod tokenizer;
+mod transformer;
+mod view_input;
+pub mod vision;
+
+pub use answer::{Answer, AskOptions, Grounding, Latency, SelectedView, ViewStrategy};
+pub use box_decoder::{BoxDecoder, BoxPrediction, PaddedPoints};
+pub use config::{CONFIG_FORMAT_VERSION, DecoderConfig, ModelConfig, TextTowerConfig, VisionConfig};
+pub use error::ModelError;
+pub use grammar::TextBox;
+pub use network::{Network, SceneInput};
+pub use points::{PointFeatures, PointPlan, PointSample};
+pub use position::{PLACE_WIDTH, place_features, scene_center};
+pub use prompt::{prompt_tokens, target_text, target_tokens};
+pub use reasoner::{Reasoner, VISIBILITY_TOLERANCE_M};
+pub use tokenizer::{SpecialTokens, Tokenizer};
+pub use view_input::ViewInput;
+pub use vision::ViewFeatures;

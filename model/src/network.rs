@@ -1,0 +1,260 @@
+//! Scene inputs in, cached scene tokens, view embeddings, logits and boxes out: all parts of the model, wired as in 3D-R1
+//! (arXiv 2507.23478): one projection per encoder into the decoder's width, tokens concatenated before the text.
+
+use burn::module::{Module, Param};
+use burn::nn::{Initializer, Linear, LinearConfig};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use vantage_scene::Aabb;
+
+use crate::box_decoder::{BoxDecoder, BoxPrediction, PaddedPoints};
+use crate::config::ModelConfig;
+use crate::decoder::{Decoder, KvCache};
+use crate::points::{PointEncoder, PointFeatures, PointPlan, PointSample};
+use crate::position::{PLACE_WIDTH, place_features, scene_center};
+use crate::view_input::ViewInput;
+use crate::vision::{TextTower, ViewFeatures, Vit};
+
+/// What the network reads of one scene.
+#[derive(Debug, Clone, Copy)]
+pub struct SceneInput<'a> {
+    /// The sampled points; at least one.
+    pub points: &'a PointSample,
+    /// The scene's bounds.
+    pub bounds: &'a Aabb,
+    /// The views that go to the decoder.
+    pub views: &'a [&'a ViewInput],
+}
+
+/// All trainable parts.
+#[derive(Module, Debug)]
+pub struct Network {
+    /// Text decoder.
+    pub decoder: Decoder,
+    /// Image encoder.
+    pub image: Vit,
+    /// Depth encoder.
+    pub depth: Vit,
+    /// Text tower.
+    pub text_tower: TextTower,
+    /// Point encoder.
+    pub points: PointEncoder,
+    /// Box decoder.
+    pub box_decoder: BoxDecoder,
+    /// Class of each point, an auxiliary task of training; also names clusters.
+    pub point_classifier: Linear,
+    point_projection: Linear,
+    place_projection: Linear,
+    kind: Param<Tensor<2>>,
+    text_head: Linear,
+    image_head: Linear,
+    points_head: Linear,
+    clip_text_head: Linear,
+    clip_image_head: Linear,
+    /// Log scale and bias of the sigmoid contrastive losses: text to points, text to image, image to points.
+    pub contrast: Param<Tensor<2>>,
+}
+
+/// Row of [`Network::kind`]: which encoder a scene token comes from.
+const KIND_POINT: usize = 0;
+const KIND_IMAGE: usize = 1;
+const KIND_DEPTH: usize = 2;
+
+/// Initial scale and bias of the sigmoid contrastive losses (SigLIP: t' = log 10, b = -10; a softer bias suits few views).
+const CONTRAST_INIT: [f32; 2] = [std::f32::consts::LN_10, -2.0];
+
+impl Network {
+    /// Random initial weights on `device`.
+    pub fn new(config: &ModelConfig, device: &Device) -> Self {
+        let d = config.decoder.hidden_size;
+        let linear = |i: usize, o: usize| LinearConfig::new(i, o).init(device);
+        let e = config.embedding_width;
+        let (fine, coarse) = (config.points.fine_channels(), config.points.coarse_channels());
+        let contrast = CONTRAST_INIT.repeat(3);
+        Self {
+            decoder: Decoder::new(&config.decoder, device),
+            image: Vit::new(&config.image, d, device),
+            depth: Vit::new(&config.depth, d, device),
+            text_tower: TextTower::new(&config.text_tower, config.decoder.vocab_size, device),
+            points: config.points.init(device),
+            box_decoder: BoxDecoder::new(d, fine, PLACE_WIDTH, config.box_width, device),
+            point_classifier: linear(fine, config.point_classes.len()),
+            point_projection: linear(coarse, d),
+            place_projection: linear(PLACE_WIDTH, d),
+            kind: Initializer::Normal { mean: 0.0, std: 0.02 }.init([3, d], device),
+            text_head: linear(config.text_tower.width, e),
+            image_head: linear(config.image.width, e),
+            points_head: linear(fine, e),
+            clip_text_head: linear(config.text_tower.width, e),
+            clip_image_head: linear(config.image.width, e),
+            contrast: Param::from_data(TensorData::new(contrast, [3, 2]), device),
+        }
+    }
+
+    /// Runs the point encoder over a batch of scenes.
+    pub fn encode_points(&self, samples: &[&PointSample], config: &ModelConfig, device: &Device) -> (PointPlan, PointFeatures) {
+        let plan = PointPlan::new(samples, &config.points);
+        let flat: Vec<f32> = samples.iter().flat_map(|s| s.features.iter().flatten().copied()).collect();
+        let rows = flat.len() / config.points.in_channels.max(1);
+        let features = Tensor::<2>::from_data(TensorData::new(flat, [rows, config.points.in_channels]), device);
+        let features = self.points.forward(features, &plan);
+        (plan, features)
+    }
+
+    /// Runs the image and the depth encoder over views; both in the order given.
+    pub fn encode_views(&self, views: &[&ViewInput], config: &ModelConfig, device: &Device) -> (ViewFeatures, ViewFeatures) {
+        let (w, h) = (config.image.image_width, config.image.image_height);
+        let stack = |channels: usize, of: fn(&ViewInput) -> &Vec<f32>| {
+            let flat: Vec<f32> = views.iter().flat_map(|v| of(v).iter().copied()).collect();
+            Tensor::<4>::from_data(TensorData::new(flat, [views.len(), channels, h, w]), device)
+        };
+        let image = self.image.forward(stack(3, |v| &v.image));
+        let depth = self.depth.forward(stack(2, |v| &v.depth));
+        (image, depth)
+    }
+
+    /// Scene tokens of a batch of scenes and how many of each row are real:
+    /// points first, then images, then depths; `[scenes, longest, width]`.
+    pub fn scene_tokens(
+        &self,
+        scenes: &[SceneInput<'_>],
+        plan: &PointPlan,
+        points: &PointFeatures,
+        views: Option<(&ViewFeatures, &ViewFeatures)>,
+        device: &Device,
+    ) -> (Tensor<3>, Vec<usize>) {
+        let kind = |k: usize| self.kind.val().narrow(0, k, 1);
+        let coarse_ranges = plan.coarse_ranges();
+        let coarse_positions = plan.coarse_positions();
+        let mut places = Vec::new();
+        for (scene, range) in scenes.iter().zip(coarse_ranges) {
+            for &p in &coarse_positions[range.clone()] {
+                place_features(p, scene.bounds, &mut places);
+            }
+        }
+        let place = |flat: Vec<f32>| {
+            let rows = flat.len() / PLACE_WIDTH;
+            self.place_projection.forward(Tensor::<2>::from_data(TensorData::new(flat, [rows, PLACE_WIDTH]), device))
+        };
+        let point_tokens = self.point_projection.forward(points.coarse.clone()) + place(places) + kind(KIND_POINT);
+        let [point_rows, width] = point_tokens.dims();
+        let mut all = vec![point_tokens];
+        let mut per_view = 0;
+        let mut view_rows = 0;
+        if let Some((image, depth)) = views {
+            let [count, tokens, _] = image.tokens.dims();
+            per_view = tokens;
+            view_rows = count * tokens;
+            let mut flat = Vec::new();
+            for scene in scenes {
+                for view in scene.views {
+                    for &p in &view.token_positions {
+                        place_features(p, scene.bounds, &mut flat);
+                    }
+                }
+            }
+            let places = place(flat);
+            all.push(image.tokens.clone().reshape([view_rows, width]) + places.clone() + kind(KIND_IMAGE));
+            all.push(depth.tokens.clone().reshape([view_rows, width]) + places + kind(KIND_DEPTH));
+        }
+        all.push(Tensor::zeros([1, width], device));
+        let table = Tensor::cat(all, 0);
+        let padding = point_rows + 2 * view_rows;
+
+        let mut rows: Vec<Vec<i32>> = Vec::with_capacity(scenes.len());
+        let mut next_view = 0;
+        for (scene, range) in scenes.iter().zip(coarse_ranges) {
+            let mut row: Vec<i32> = range.clone().map(|i| i as i32).collect();
+            let used = scene.views.len() * per_view;
+            for offset in [point_rows, point_rows + view_rows] {
+                row.extend((0..used).map(|i| (offset + next_view + i) as i32));
+            }
+            next_view += used;
+            rows.push(row);
+        }
+        let lengths: Vec<usize> = rows.iter().map(Vec::len).collect();
+        let longest = lengths.iter().copied().max().unwrap_or(0);
+        let index: Vec<i32> =
+            rows.into_iter().flat_map(|mut row| { row.resize(longest, padding as i32); row }).collect();
+        let index = Tensor::<1, Int>::from_data(TensorData::new(index, [scenes.len() * longest]), device);
+        (table.select(0, index).reshape([scenes.len(), longest, width]), lengths)
+    }
+
+    /// The fine points of a batch of scenes, padded for the box decoder.
+    pub fn padded_points(&self, scenes: &[SceneInput<'_>], plan: &PointPlan, points: &PointFeatures, device: &Device) -> PaddedPoints {
+        let ranges = plan.fine_ranges();
+        let longest = ranges.iter().map(|r| r.len()).max().unwrap_or(0);
+        let [total, channels] = points.fine.dims();
+        let mut index = Vec::with_capacity(scenes.len() * longest);
+        let mut hidden = Vec::with_capacity(scenes.len() * longest);
+        let mut places = Vec::with_capacity(scenes.len() * longest * PLACE_WIDTH);
+        let mut metres = Vec::with_capacity(scenes.len() * longest * 3);
+        for (scene, range) in scenes.iter().zip(ranges) {
+            let center = scene_center(scene.bounds);
+            for i in 0..longest {
+                let real = i < range.len();
+                index.push(if real { (range.start + i) as i32 } else { total as i32 });
+                hidden.push(!real);
+                if real {
+                    let p = scene.points.positions[i];
+                    place_features(p, scene.bounds, &mut places);
+                    metres.extend((0..3).map(|k| (f64::from(p[k]) - center[k]) as f32));
+                } else {
+                    places.extend(std::iter::repeat_n(0.0, PLACE_WIDTH));
+                    metres.extend([0.0; 3]);
+                }
+            }
+        }
+        let s = scenes.len();
+        let table = Tensor::cat(vec![points.fine.clone(), Tensor::zeros([1, channels], device)], 0);
+        let index = Tensor::<1, Int>::from_data(TensorData::new(index, [s * longest]), device);
+        PaddedPoints {
+            features: table.select(0, index).reshape([s, longest, channels]),
+            places: Tensor::from_data(TensorData::new(places, [s, longest, PLACE_WIDTH]), device),
+            metres: Tensor::from_data(TensorData::new(metres, [s, longest, 3]), device),
+            hidden: Tensor::<2, Bool>::from_data(TensorData::new(hidden, [s, longest]), device),
+        }
+    }
+
+    /// Boxes for hidden states at `<obj>`, `[scenes, queries, width]`.
+    pub fn boxes(&self, queries: Tensor<3>, points: &PaddedPoints) -> BoxPrediction {
+        self.box_decoder.forward(queries, points)
+    }
+
+    /// Reads the scene tokens into a cache that questions then extend.
+    pub fn read_scenes(&self, tokens: Tensor<3>, lengths: &[usize]) -> KvCache {
+        self.decoder.read_scenes(tokens, lengths)
+    }
+
+    /// E_text and CLIP_text of questions, unit norm: `[texts, embedding_width]` each.
+    pub fn embed_texts(&self, texts: &[Vec<u32>], device: &Device) -> (Tensor<2>, Tensor<2>) {
+        let pooled = self.text_tower.forward(texts, device);
+        (unit(self.text_head.forward(pooled.clone())), unit(self.clip_text_head.forward(pooled)))
+    }
+
+    /// E_img and CLIP_image of views, unit norm: `[views, embedding_width]` each.
+    pub fn embed_images(&self, image: &ViewFeatures) -> (Tensor<2>, Tensor<2>) {
+        (unit(self.image_head.forward(image.pooled.clone())), unit(self.clip_image_head.forward(image.pooled.clone())))
+    }
+
+    /// E_3D of views, unit norm: the mean of the fine features of the points each view sees. `visible[v]`: rows of
+    /// `points.fine`; a view that sees nothing gives a zero-feature embedding.
+    pub fn embed_view_points(&self, points: &PointFeatures, visible: &[Vec<u32>], device: &Device) -> Tensor<2> {
+        let [total, channels] = points.fine.dims();
+        let mut share = vec![0.0f32; visible.len() * total];
+        for (row, seen) in share.chunks_mut(total.max(1)).zip(visible) {
+            let weight = 1.0 / seen.len().max(1) as f32;
+            for &i in seen {
+                row[i as usize] = weight;
+            }
+        }
+        let share = Tensor::<2>::from_data(TensorData::new(share, [visible.len(), total]), device);
+        let pooled = share.matmul(points.fine.clone()).reshape([visible.len(), channels]);
+        unit(self.points_head.forward(pooled))
+    }
+}
+
+/// Rows scaled to unit length.
+fn unit(x: Tensor<2>) -> Tensor<2> {
+    let length = (x.clone().square().sum_dim(1) + 1.0e-12).sqrt();
+    x / length
+}

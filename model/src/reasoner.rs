@@ -1,0 +1,346 @@
+//! A fused scene and a question in, an [`Answer`] out: select, encode, reason, ground.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::activation::sigmoid;
+use vantage_scene::{
+    Aabb, Keyframe, OrientedBox, QueryEmbeddings, Scene, UtilityWeights, ViewEmbeddings, score_views, select_top, select_uniform,
+    shell_mask, visible_points,
+};
+
+use crate::answer::{Answer, AskOptions, Grounding, Latency, SelectedView, ViewStrategy};
+use crate::checkpoint::{self, CheckpointFiles};
+use crate::config::ModelConfig;
+use crate::error::ModelError;
+use crate::generate::{Generated, Sampling, generate};
+use crate::grammar;
+use crate::grounding::{ObjectRegistry, RawBox, refine_on_map};
+use crate::network::{Network, SceneInput};
+use crate::points::{PointFeatures, PointPlan, PointSample};
+use crate::position::scene_center;
+use crate::prompt::prompt_tokens;
+use crate::tokenizer::{StreamDecoder, Tokenizer};
+use crate::view_input::ViewInput;
+
+/// A keyframe sees a sampled point when its depth there agrees within this, metres.
+pub const VISIBILITY_TOLERANCE_M: f32 = 0.12;
+
+/// The embedded model.
+const EMBEDDED: [&[u8]; 3] = [
+    include_bytes!("../checkpoints/nano/config.json"),
+    include_bytes!("../checkpoints/nano/model.safetensors"),
+    include_bytes!("../checkpoints/nano/tokenizer.json"),
+];
+
+/// A loaded model with the caches of the scene it was last asked about.
+pub struct Reasoner {
+    config: ModelConfig,
+    tokenizer: Tokenizer,
+    network: Network,
+    device: Device,
+    weights: UtilityWeights,
+    views: BTreeMap<u32, CachedView>,
+    scene: Option<SceneCache>,
+    registry: ObjectRegistry,
+}
+
+/// What is kept of a keyframe; the image side never changes once stored.
+struct CachedView {
+    stamp: i64,
+    input: ViewInput,
+    image: Vec<f32>,
+    clip_image: Vec<f32>,
+}
+
+/// What is kept of a scene until its map changes.
+struct SceneCache {
+    revision: u64,
+    bounds: Aabb,
+    sample: PointSample,
+    plan: PointPlan,
+    features: PointFeatures,
+    keyframes: Vec<u32>,
+    embeddings: Vec<ViewEmbeddings>,
+}
+
+impl Reasoner {
+    /// Loads a model folder (config.json, model.safetensors, tokenizer.json) onto the CPU.
+    ///
+    /// # Errors
+    /// [`ModelError`] naming the file, tensor or token at fault.
+    pub fn load(dir: &Path) -> Result<Self, ModelError> {
+        Self::from_files(&CheckpointFiles::read(dir)?)
+    }
+
+    /// Loads the model that is part of this executable.
+    ///
+    /// # Errors
+    /// [`ModelError`] when the executable was built with a damaged checkpoint.
+    pub fn embedded() -> Result<Self, ModelError> {
+        Self::from_files(&CheckpointFiles::from_bytes("embedded nano", EMBEDDED[0], EMBEDDED[1], EMBEDDED[2]))
+    }
+
+    fn from_files(files: &CheckpointFiles<'_>) -> Result<Self, ModelError> {
+        let config = ModelConfig::from_json(&files.config, &files.origin)?;
+        let tokenizer = Tokenizer::from_bytes(&files.tokenizer)?;
+        tokenizer.check_vocab(config.decoder.vocab_size)?;
+        let device = Device::flex();
+        let mut network = Network::new(&config, &device);
+        checkpoint::apply(&mut network, files)?;
+        Ok(Self::new(config, tokenizer, network, device))
+    }
+
+    /// Wraps a network that is already in memory, for example one in training.
+    pub fn new(config: ModelConfig, tokenizer: Tokenizer, network: Network, device: Device) -> Self {
+        Self {
+            config,
+            tokenizer,
+            network,
+            device,
+            weights: UtilityWeights::default(),
+            views: BTreeMap::new(),
+            scene: None,
+            registry: ObjectRegistry::default(),
+        }
+    }
+
+    /// The model's name.
+    pub fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// Trainable parameters.
+    pub fn parameters(&self) -> usize {
+        self.network.num_params()
+    }
+
+    /// The model's sizes.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// Forgets everything cached of the last scene, object ids included; call it when another scene begins.
+    pub fn reset(&mut self) {
+        self.views.clear();
+        self.scene = None;
+        self.registry = ObjectRegistry::default();
+    }
+
+    /// Answers `question` about `scene`; `on_text` sees the text as it comes.
+    ///
+    /// # Errors
+    /// [`ModelError::EmptyScene`] when nothing was fused yet, [`ModelError::EmptyQuestion`].
+    pub fn ask(
+        &mut self,
+        scene: &Scene,
+        question: &str,
+        options: &AskOptions,
+        on_text: &mut dyn FnMut(&str),
+    ) -> Result<Answer, ModelError> {
+        if question.trim().is_empty() {
+            return Err(ModelError::EmptyQuestion);
+        }
+        let start = Instant::now();
+        self.encode_scene(scene)?;
+        let encoded_ms = millis(start);
+        let Some(cache) = &self.scene else { return Err(ModelError::EmptyScene) };
+        let words = self.tokenizer.encode(question)?;
+        let views = select_views(&self.network, &self.device, &self.weights, cache, &words, options, self.config.default_views);
+        let select_ms = millis(start) - encoded_ms;
+
+        let encode_start = Instant::now();
+        let inputs: Vec<&ViewInput> =
+            views.iter().filter_map(|v| self.views.get(&v.keyframe).map(|cached| &cached.input)).collect();
+        let scene_input = SceneInput { points: &cache.sample, bounds: &cache.bounds, views: &inputs };
+        let view_features = (!inputs.is_empty()).then(|| self.network.encode_views(&inputs, &self.config, &self.device));
+        let (tokens, lengths) = self.network.scene_tokens(
+            &[scene_input],
+            &cache.plan,
+            &cache.features,
+            view_features.as_ref().map(|(image, depth)| (image, depth)),
+            &self.device,
+        );
+        let mut kv = self.network.read_scenes(tokens, &lengths);
+        let encode_ms = encoded_ms + millis(encode_start);
+
+        let special = self.tokenizer.special();
+        let sampling = Sampling {
+            max_tokens: options.max_tokens,
+            temperature: options.temperature,
+            seed: options.seed,
+            end: special.end,
+            box_open: special.box_open,
+        };
+        let mut stream = StreamDecoder::new(&self.tokenizer);
+        let mut first_token_ms = None;
+        let prompt = prompt_tokens(&self.tokenizer, question)?;
+        let generated = generate(&self.network.decoder, &mut kv, &prompt, &sampling, &self.device, &mut |token| {
+            first_token_ms.get_or_insert_with(|| millis(start));
+            let piece = stream.push(token);
+            if !piece.is_empty() {
+                on_text(&piece);
+            }
+        });
+        let raw = self.tokenizer.decode(&generated.tokens)?;
+        let parsed = if generated.finished { grammar::parse(&raw).ok() } else { None };
+        let boxes = match &parsed {
+            Some(parsed) => {
+                let boxes = ground(&self.network, &self.device, cache, &scene_input, &generated, self.config.point_sample.grid_m);
+                let first_of_answer = boxes.len().saturating_sub(parsed.answer_boxes().len());
+                let registry = &mut self.registry;
+                parsed
+                    .answer_boxes()
+                    .into_iter()
+                    .zip(boxes.into_iter().skip(first_of_answer))
+                    .map(|((label, _), (bbox, score))| Grounding { id: registry.identify(&bbox), label, bbox, score })
+                    .collect()
+            }
+            None => Vec::new(),
+        };
+        Ok(Answer {
+            question: question.to_owned(),
+            answer: parsed.as_ref().map_or_else(|| raw.clone(), grammar::Parsed::answer_text),
+            reasoning: parsed.as_ref().map_or_else(String::new, grammar::Parsed::think_text),
+            grammar_valid: parsed.is_some(),
+            raw,
+            views,
+            boxes,
+            bounds: cache.bounds,
+            latency: Latency {
+                select_ms,
+                encode_ms,
+                first_token_ms: first_token_ms.unwrap_or_else(|| millis(start)),
+                total_ms: millis(start),
+            },
+        })
+    }
+
+    /// Brings the caches up to the scene's current map.
+    fn encode_scene(&mut self, scene: &Scene) -> Result<(), ModelError> {
+        if self.scene.as_ref().is_some_and(|cache| cache.revision == scene.revision()) {
+            return Ok(());
+        }
+        let bounds = scene.bounds().ok_or(ModelError::EmptyScene)?;
+        let cloud = scene.surface();
+        let shell = shell_mask(&cloud);
+        let sample = PointSample::from_cloud(&cloud, &shell, &bounds, &self.config.point_sample);
+        if sample.positions.is_empty() {
+            return Err(ModelError::EmptyScene);
+        }
+        let (plan, features) = self.network.encode_points(&[&sample], &self.config, &self.device);
+        self.encode_keyframes(scene.keyframes());
+        let keyframes: Vec<u32> = scene.keyframes().iter().map(|k| k.id).collect();
+        let visible: Vec<Vec<u32>> = scene
+            .keyframes()
+            .iter()
+            .map(|k| visible_points(&k.frame, &sample.positions, VISIBILITY_TOLERANCE_M))
+            .collect();
+        let point_rows = if visible.is_empty() {
+            Vec::new()
+        } else {
+            rows(self.network.embed_view_points(&features, &visible, &self.device))
+        };
+        let embeddings = keyframes
+            .iter()
+            .zip(point_rows)
+            .filter_map(|(id, points)| {
+                let view = self.views.get(id)?;
+                Some(ViewEmbeddings { image: view.image.clone(), points, clip_image: view.clip_image.clone() })
+            })
+            .collect();
+        self.scene = Some(SceneCache { revision: scene.revision(), bounds, sample, plan, features, keyframes, embeddings });
+        Ok(())
+    }
+
+    /// Embeds the keyframes that are new, forgets those that are gone.
+    fn encode_keyframes(&mut self, keyframes: &[Keyframe]) {
+        self.views.retain(|id, view| keyframes.iter().any(|k| k.id == *id && k.frame.stamp == view.stamp));
+        for keyframe in keyframes {
+            if self.views.contains_key(&keyframe.id) {
+                continue;
+            }
+            let input = ViewInput::from_frame(&keyframe.frame, &self.config.image);
+            let (features, _) = self.network.encode_views(&[&input], &self.config, &self.device);
+            let (image, clip_image) = self.network.embed_images(&features);
+            let view = CachedView {
+                stamp: keyframe.frame.stamp,
+                input,
+                image: rows(image).concat(),
+                clip_image: rows(clip_image).concat(),
+            };
+            self.views.insert(keyframe.id, view);
+        }
+    }
+}
+
+/// Scores the keyframes against the question and takes the best, or evenly spaced ones.
+fn select_views(
+    network: &Network,
+    device: &Device,
+    weights: &UtilityWeights,
+    cache: &SceneCache,
+    words: &[u32],
+    options: &AskOptions,
+    default_views: usize,
+) -> Vec<SelectedView> {
+    let (text, clip_text) = network.embed_texts(&[words.to_vec()], device);
+    let (text, clip_text) = (rows(text).concat(), rows(clip_text).concat());
+    let scores = score_views(&QueryEmbeddings { text: &text, clip_text: &clip_text }, &cache.embeddings, weights);
+    let count = options.max_views.unwrap_or(default_views);
+    let chosen = match options.strategy {
+        ViewStrategy::Utility => select_top(&scores, count),
+        ViewStrategy::UniformInTime => select_uniform(scores.len(), count),
+    };
+    chosen.into_iter().map(|i| SelectedView { keyframe: cache.keyframes[i], scores: scores[i] }).collect()
+}
+
+/// World boxes and scores of all `<obj>` in the text, in order.
+fn ground(
+    network: &Network,
+    device: &Device,
+    cache: &SceneCache,
+    scene: &SceneInput<'_>,
+    generated: &Generated,
+    grid_m: f32,
+) -> Vec<(OrientedBox, f32)> {
+    let count = generated.box_states.len();
+    if count == 0 {
+        return Vec::new();
+    }
+    let width = generated.box_states[0].len();
+    let queries = Tensor::<3>::from_data(TensorData::new(generated.box_states.concat(), [1, count, width]), device);
+    let padded = network.padded_points(&[*scene], &cache.plan, &cache.features, device);
+    let prediction = network.boxes(queries, &padded);
+    let mask = sigmoid(prediction.mask).reshape([count as i32, -1]);
+    let masks = rows(mask);
+    let centers = rows(prediction.center.reshape([count, 3]));
+    let sizes = rows(prediction.log_size.exp().reshape([count, 3]));
+    let scores = rows(sigmoid(prediction.score).reshape([count, 1]));
+    let origin = scene_center(&cache.bounds);
+    (0..count)
+        .map(|i| {
+            let regressed = OrientedBox {
+                center: std::array::from_fn(|k| origin[k] + f64::from(centers[i][k])),
+                size: std::array::from_fn(|k| f64::from(sizes[i][k])),
+                yaw: 0.0,
+            };
+            let raw = RawBox { regressed, mask: &masks[i], score: scores[i][0] };
+            (refine_on_map(&raw, &cache.sample.positions, grid_m), raw.score)
+        })
+        .collect()
+}
+
+/// The rows of a matrix as vectors.
+fn rows(x: Tensor<2>) -> Vec<Vec<f32>> {
+    let [_, width] = x.dims();
+    let flat: Vec<f32> = x.into_data().iter::<f32>().collect();
+    flat.chunks(width.max(1)).map(<[f32]>::to_vec).collect()
+}
+
+fn millis(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
+}

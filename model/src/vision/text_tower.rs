@@ -1,0 +1,62 @@
+//! Question tokens in, one vector a question out: a small bidirectional text transformer, pooled over the real tokens
+//! (the text side of SigLIP, arXiv 2303.15343, with mean pooling).
+
+use burn::module::{Module, Param};
+use burn::nn::{Embedding, EmbeddingConfig, Initializer, LayerNorm, LayerNormConfig};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+
+use crate::config::TextTowerConfig;
+use crate::transformer::{TransformerBlock, TransformerBlockConfig};
+
+/// The text tower.
+#[derive(Module, Debug)]
+pub struct TextTower {
+    embed_tokens: Embedding,
+    position: Param<Tensor<2>>,
+    blocks: Vec<TransformerBlock>,
+    norm: LayerNorm,
+    max_tokens: usize,
+}
+
+impl TextTower {
+    /// Random initial weights on `device`.
+    pub fn new(config: &TextTowerConfig, vocab_size: usize, device: &Device) -> Self {
+        let block = TransformerBlockConfig { width: config.width, heads: config.heads, mlp_width: 2 * config.width };
+        Self {
+            embed_tokens: EmbeddingConfig::new(vocab_size, config.width)
+                .with_initializer(Initializer::Normal { mean: 0.0, std: 0.05 })
+                .init(device),
+            position: Initializer::Normal { mean: 0.0, std: 0.02 }.init([config.max_tokens, config.width], device),
+            blocks: (0..config.layers).map(|_| block.init(device)).collect(),
+            norm: LayerNormConfig::new(config.width).init(device),
+            max_tokens: config.max_tokens,
+        }
+    }
+
+    /// `texts`: token ids of each question, at least one token each (longer ones are cut). Returns `[texts, width]`.
+    pub fn forward(&self, texts: &[Vec<u32>], device: &Device) -> Tensor<2> {
+        let longest = texts.iter().map(|t| t.len().min(self.max_tokens)).max().unwrap_or(0).max(1);
+        let mut ids = Vec::with_capacity(texts.len() * longest);
+        let mut hidden = Vec::with_capacity(texts.len() * longest);
+        let mut share = Vec::with_capacity(texts.len() * longest);
+        for text in texts {
+            let real = text.len().min(longest);
+            for i in 0..longest {
+                ids.push(if i < real { text[i] as i32 } else { 0 });
+                hidden.push(i >= real);
+                share.push(if i < real { 1.0 / real as f32 } else { 0.0 });
+            }
+        }
+        let shape = [texts.len(), longest];
+        let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, shape), device);
+        let hidden = Tensor::<2, Bool>::from_data(TensorData::new(hidden, shape), device);
+        let share = Tensor::<2>::from_data(TensorData::new(share, shape), device);
+        let mut x = self.embed_tokens.forward(ids) + self.position.val().narrow(0, 0, longest).unsqueeze::<3>();
+        for block in &self.blocks {
+            x = block.forward(x, Some(&hidden));
+        }
+        let x = self.norm.forward(x);
+        let width = x.dims()[2];
+        (x * share.unsqueeze_dim::<3>(2)).sum_dim(1).reshape([texts.len(), width])
+    }
+}

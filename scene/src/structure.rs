@@ -1,0 +1,135 @@
+//! A surface cloud in, a mask of the room's shell (floor, ceiling, walls) out.
+//!
+//! The planes are found by histograms: floor and ceiling as the lowest and highest well-filled heights of points facing up
+//! or down, walls as well-filled distances along the dominant directions of the horizontal normals.
+
+use crate::cloud::PointCloud;
+
+/// A point faces a direction when its normal is within about 25 degrees of it.
+const FACING: f32 = 0.9;
+/// Width of a histogram's cell, metres.
+const CELL_M: f32 = 0.05;
+/// A point belongs to a plane within this, metres.
+const PLANE_TOLERANCE_M: f32 = 0.06;
+/// A wall is the outermost plane of its direction that holds at least this share of all points facing that way...
+const MIN_WALL_SHARE: f32 = 0.12;
+/// ...and of all points.
+const MIN_SHARE_OF_ALL: f32 = 0.015;
+/// Directions tried for walls over a quarter turn.
+const YAW_STEPS: usize = 45;
+/// Most cells of a histogram; a scene wider than this many cells has no shell to find.
+const MAX_CELLS: usize = 1 << 16;
+
+/// True for each point of the floor, the ceiling or a wall. All false for clouds without such planes.
+pub fn shell_mask(cloud: &PointCloud) -> Vec<bool> {
+    let mut mask = vec![false; cloud.len()];
+    let up = [0.0, 0.0, 1.0];
+    mark_outermost(cloud, up, &mut mask);
+    mark_outermost(cloud, up.map(|x: f32| -x), &mut mask);
+    let yaw = wall_direction(cloud);
+    let (sin, cos) = yaw.sin_cos();
+    for direction in [[cos, sin, 0.0], [-cos, -sin, 0.0], [-sin, cos, 0.0], [sin, -cos, 0.0]] {
+        mark_outermost(cloud, direction, &mut mask);
+    }
+    mask
+}
+
+fn dot(a: &[f32; 3], b: &[f32; 3]) -> f32 {
+    a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+}
+
+/// The yaw (0 to a quarter turn) that most horizontal normals agree with, walls being at right angles.
+fn wall_direction(cloud: &PointCloud) -> f32 {
+    let mut histogram = [0u32; YAW_STEPS];
+    let step = std::f32::consts::FRAC_PI_2 / YAW_STEPS as f32;
+    for n in cloud.normals.iter().filter(|n| n[2].abs() < 0.3) {
+        let yaw = n[1].atan2(n[0]).rem_euclid(std::f32::consts::FRAC_PI_2);
+        histogram[((yaw / step + 0.5) as usize) % YAW_STEPS] += 1;
+    }
+    // smoothed over three neighbours; the first of equals
+    let smooth = |i: usize| histogram[(i + YAW_STEPS - 1) % YAW_STEPS] + histogram[i] + histogram[(i + 1) % YAW_STEPS];
+    let best = (0..YAW_STEPS).rev().max_by_key(|&i| smooth(i)).unwrap_or(0);
+    best as f32 * step
+}
+
+/// Marks the plane of points that face `direction` and lies furthest back against it.
+fn mark_outermost(cloud: &PointCloud, direction: [f32; 3], mask: &mut [bool]) {
+    let facing: Vec<(usize, f32)> = (0..cloud.len())
+        .filter(|&i| dot(&cloud.normals[i], &direction) > FACING)
+        .map(|i| (i, dot(&cloud.positions[i], &direction)))
+        .filter(|(_, along)| along.is_finite())
+        .collect();
+    let (low, high) = facing.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), (_, x)| (l.min(*x), h.max(*x)));
+    let cells = (((high - low) / CELL_M) as usize).saturating_add(1);
+    if facing.is_empty() || cells > MAX_CELLS {
+        return;
+    }
+    let mut histogram = vec![0u32; cells];
+    for (_, along) in &facing {
+        histogram[(((along - low) / CELL_M) as usize).min(cells - 1)] += 1;
+    }
+    let needed = (MIN_WALL_SHARE * facing.len() as f32).max(MIN_SHARE_OF_ALL * cloud.len() as f32);
+    let pair = |i: usize| histogram[i] + histogram.get(i + 1).copied().unwrap_or(0);
+    let Some(cell) = (0..cells).find(|&i| pair(i) as f32 >= needed) else { return };
+    // the plane is the fuller of the pair's neighbourhood
+    let fullest = (cell..(cell + 3).min(cells)).max_by_key(|&i| (histogram[i], std::cmp::Reverse(i))).unwrap_or(cell);
+    let plane = low + (fullest as f32 + 0.5) * CELL_M;
+    for i in 0..cloud.len() {
+        if (dot(&cloud.positions[i], &direction) - plane).abs() <= PLANE_TOLERANCE_M || dot(&cloud.positions[i], &direction) < plane {
+            let outside = dot(&cloud.positions[i], &direction) < plane - PLANE_TOLERANCE_M;
+            mask[i] |= outside || dot(&cloud.normals[i], &direction) > 0.5;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A 4 x 3 x 2.5 m room with a 0.5 m box standing in it; returns how many of its points are the box's.
+    fn room() -> (PointCloud, usize) {
+        let mut cloud = PointCloud::default();
+        let mut face = |origin: [f32; 3], a: [f32; 3], b: [f32; 3], n: [f32; 3]| {
+            let length = |v: [f32; 3]| (v.iter().map(|x| x * x).sum::<f32>()).sqrt();
+            let (na, nb) = ((length(a) / 0.05) as usize, (length(b) / 0.05) as usize);
+            for i in 0..na {
+                for j in 0..nb {
+                    let (s, t) = ((i as f32 + 0.5) / na as f32, (j as f32 + 0.5) / nb as f32);
+                    cloud.positions.push(std::array::from_fn(|k| origin[k] + s * a[k] + t * b[k]));
+                    cloud.normals.push(n);
+                    cloud.colors.push([0; 3]);
+                }
+            }
+        };
+        let (x, y, z) = ([4.0, 0.0, 0.0], [0.0, 3.0, 0.0], [0.0, 0.0, 2.5]);
+        face([0.0; 3], x, y, [0.0, 0.0, 1.0]);
+        face([0.0, 0.0, 2.5], x, y, [0.0, 0.0, -1.0]);
+        face([0.0; 3], x, z, [0.0, 1.0, 0.0]);
+        face([0.0, 3.0, 0.0], x, z, [0.0, -1.0, 0.0]);
+        face([0.0; 3], y, z, [1.0, 0.0, 0.0]);
+        face([4.0, 0.0, 0.0], y, z, [-1.0, 0.0, 0.0]);
+        let (h, w) = ([0.5, 0.0, 0.0], [0.0, 0.5, 0.0]);
+        face([1.0, 1.0, 0.5], h, w, [0.0, 0.0, 1.0]);
+        face([1.0, 1.0, 0.0], h, [0.0, 0.0, 0.5], [0.0, -1.0, 0.0]);
+        face([1.0, 1.0, 0.0], w, [0.0, 0.0, 0.5], [-1.0, 0.0, 0.0]);
+        (cloud, 300)
+    }
+
+    #[test]
+    fn walls_are_shell_and_the_box_is_not() {
+        let (cloud, own) = room();
+        let mask = shell_mask(&cloud);
+        let start = cloud.len() - own;
+        let kept = mask[start..].iter().filter(|m| !**m).count();
+        let found = mask[..start].iter().filter(|m| **m).count();
+        assert!(kept as f32 > 0.95 * own as f32, "{kept} of {own} box points kept");
+        assert!(found as f32 > 0.98 * start as f32, "{found} of {start} shell points found");
+    }
+
+    #[test]
+    fn tiny_and_broken_clouds_have_no_panic() {
+        assert!(shell_mask(&PointCloud::default()).is_empty());
+        let odd = PointCloud { positions: vec![[f32::NAN; 3], [1.0e9; 3]], colors: vec![[0; 3]; 2], normals: vec![[0.0, 0.0, 1.0]; 2] };
+        assert_eq!(shell_mask(&odd).len(), 2);
+    }
+}

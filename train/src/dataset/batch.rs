@@ -1,0 +1,250 @@
+//! Samples in, one training batch out: scenes turned by a random quarter turn, some of their views, and freshly written
+//! questions with target tokens and the objects that each `<obj>` stands for.
+
+use anyhow::Result;
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use vantage_model::{PointSample, TextBox, Tokenizer, ViewInput, prompt_tokens, target_tokens};
+use vantage_scene::{Aabb, OrientedBox};
+
+use super::sample::SceneSample;
+use crate::rooms::{Question, Room, RoomConfig, Span, generate, questions};
+
+/// How a batch is put together.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchConfig {
+    /// Scenes a batch.
+    pub scenes: usize,
+    /// Questions a scene.
+    pub questions: usize,
+    /// Views a scene.
+    pub views: usize,
+    /// Longest text in tokens, prompt included; longer ones are left out.
+    pub max_tokens: usize,
+}
+
+/// One scene of a batch.
+#[derive(Debug, Clone)]
+pub struct ScenePart {
+    /// Turned points.
+    pub points: PointSample,
+    /// Turned bounds.
+    pub bounds: Aabb,
+    /// Turned views.
+    pub views: Vec<ViewInput>,
+    /// Points that each view sees.
+    pub visible: Vec<Vec<u32>>,
+    /// Object of each point, -1 for none.
+    pub point_object: Vec<i16>,
+    /// For each view, how many points it sees of each object.
+    pub object_points: Vec<Vec<u32>>,
+    /// For each object, the most points that any view of the whole scene sees.
+    pub best_object_points: Vec<u32>,
+    /// True boxes, turned.
+    pub boxes: Vec<OrientedBox>,
+    /// Class name of each object.
+    pub classes: Vec<&'static str>,
+}
+
+/// One question of a batch.
+#[derive(Debug, Clone)]
+pub struct TextRow {
+    /// Index of its scene in the batch.
+    pub scene: usize,
+    /// Prompt and target, end mark included.
+    pub tokens: Vec<u32>,
+    /// How many of them are the prompt.
+    pub prompt: usize,
+    /// The question's own tokens, for the text tower.
+    pub words: Vec<u32>,
+    /// The object of each `<obj>`, in order.
+    pub objects: Vec<usize>,
+    /// Objects that a good view shows.
+    pub referents: Vec<usize>,
+}
+
+/// A training batch.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// Scenes.
+    pub scenes: Vec<ScenePart>,
+    /// Questions, `questions` a scene, a scene's rows adjacent.
+    pub rows: Vec<TextRow>,
+    /// Questions a scene.
+    pub questions: usize,
+}
+
+impl Batch {
+    /// The batch of training step `step`; a function of the samples, the seed and the step alone.
+    ///
+    /// # Errors
+    /// When a text cannot be tokenised.
+    pub fn make(samples: &[SceneSample], tokenizer: &Tokenizer, config: &BatchConfig, seed: u64, step: usize) -> Result<Self> {
+        let mut scenes = Vec::with_capacity(config.scenes);
+        let mut rows = Vec::with_capacity(config.scenes * config.questions);
+        for slot in 0..config.scenes {
+            let draw = step * config.scenes + slot;
+            let (epoch, place) = (draw / samples.len(), draw % samples.len());
+            let sample = &samples[shuffled(place, samples.len(), seed, epoch)];
+            let mut rng = ChaCha8Rng::seed_from_u64(seed ^ (draw as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+            let room = generate(sample.room_seed, &RoomConfig::default());
+            let turns = rng.random_range(0..4usize);
+            let part = scene_part(sample, &room, turns, config.views, &mut rng);
+            let texts = scene_rows(&part, sample, &room, tokenizer, config, slot, &mut rng)?;
+            scenes.push(part);
+            rows.extend(texts);
+        }
+        Ok(Self { scenes, rows, questions: config.questions })
+    }
+}
+
+/// The sample at `place` of `epoch`'s random order.
+fn shuffled(place: usize, count: usize, seed: u64, epoch: usize) -> usize {
+    let mut order: Vec<usize> = (0..count).collect();
+    order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed.wrapping_add(epoch as u64)));
+    order[place]
+}
+
+/// `config.questions` rows about one scene; repeats some when the room gives fewer.
+fn scene_rows(
+    part: &ScenePart,
+    sample: &SceneSample,
+    room: &Room,
+    tokenizer: &Tokenizer,
+    config: &BatchConfig,
+    slot: usize,
+    rng: &mut ChaCha8Rng,
+) -> Result<Vec<TextRow>> {
+    let mut rows = Vec::with_capacity(config.questions);
+    for question in questions(room, &sample.seen, rng.random(), 2 * config.questions) {
+        let row = text_row(&question, part, tokenizer, slot)?;
+        if row.tokens.len() <= config.max_tokens && rows.len() < config.questions {
+            rows.push(row);
+        }
+    }
+    anyhow::ensure!(!rows.is_empty(), "room {} gives no question of at most {} tokens", sample.room_seed, config.max_tokens);
+    let given = rows.len();
+    while rows.len() < config.questions {
+        rows.push(rows[rows.len() % given].clone());
+    }
+    Ok(rows)
+}
+
+fn text_row(question: &Question, part: &ScenePart, tokenizer: &Tokenizer, scene: usize) -> Result<TextRow> {
+    let mut objects = Vec::new();
+    let mut write = |spans: &[Span]| {
+        let mut text = String::new();
+        for span in spans {
+            match span {
+                Span::Text(t) => text.push_str(t),
+                Span::Object(i) => {
+                    objects.push(*i);
+                    text.push_str(&TextBox::from_box(&part.boxes[*i], &part.bounds).to_string());
+                }
+            }
+        }
+        text
+    };
+    let (think, answer) = (write(&question.think), write(&question.answer));
+    let mut tokens = prompt_tokens(tokenizer, &question.question)?;
+    let prompt = tokens.len();
+    let words = tokenizer.encode(&question.question)?;
+    tokens.extend(target_tokens(tokenizer, &think, &answer)?);
+    Ok(TextRow { scene, tokens, prompt, words, objects, referents: question.referents.clone() })
+}
+
+fn scene_part(sample: &SceneSample, room: &Room, turns: usize, views: usize, rng: &mut ChaCha8Rng) -> ScenePart {
+    let turn = |p: [f32; 3]| quarter_turns(p, turns);
+    let corners = [sample.bounds.min, sample.bounds.max].map(|c| quarter_turns(c, turns));
+    let bounds = Aabb {
+        min: std::array::from_fn(|k| corners[0][k].min(corners[1][k])),
+        max: std::array::from_fn(|k| corners[0][k].max(corners[1][k])),
+    };
+    let positions: Vec<[f32; 3]> = sample.positions.iter().map(|&p| turn(p)).collect();
+    let features = sample
+        .features
+        .iter()
+        .map(|f| {
+            let place = quarter_turns([f[0], f[1], f[2]], turns);
+            let normal = quarter_turns([f[6], f[7], f[8]], turns);
+            [place[0], place[1], place[2], f[3], f[4], f[5], normal[0], normal[1], normal[2]]
+        })
+        .collect();
+    let objects = room.objects.len();
+    let counts = |visible: &[u32]| {
+        let mut counts = vec![0u32; objects];
+        for &i in visible {
+            if let Ok(object) = usize::try_from(sample.point_object[i as usize]) {
+                counts[object] += 1;
+            }
+        }
+        counts
+    };
+    let all: Vec<Vec<u32>> = sample.views.iter().map(|v| counts(&v.visible)).collect();
+    let best_object_points = (0..objects).map(|o| all.iter().map(|c| c[o]).max().unwrap_or(0)).collect();
+    let mut order: Vec<usize> = (0..sample.views.len()).collect();
+    order.shuffle(rng);
+    order.truncate(views);
+    ScenePart {
+        points: PointSample::from_parts(positions, features),
+        bounds,
+        views: order
+            .iter()
+            .map(|&v| {
+                let view = &sample.views[v];
+                ViewInput {
+                    image: view.image.clone(),
+                    depth: view.depth.clone(),
+                    token_positions: view.token_positions.iter().map(|&p| turn(p)).collect(),
+                }
+            })
+            .collect(),
+        visible: order.iter().map(|&v| sample.views[v].visible.clone()).collect(),
+        object_points: order.iter().map(|&v| all[v].clone()).collect(),
+        point_object: sample.point_object.clone(),
+        best_object_points,
+        boxes: room
+            .objects
+            .iter()
+            .map(|o| OrientedBox {
+                center: quarter_turns(o.bbox.center, turns),
+                yaw: o.bbox.yaw + turns as f64 * std::f64::consts::FRAC_PI_2,
+                ..o.bbox
+            })
+            .collect(),
+        classes: room.objects.iter().map(|o| o.class).collect(),
+    }
+}
+
+/// `p` turned about the z axis by `turns` quarter turns, counter-clockwise.
+fn quarter_turns<T: Copy + std::ops::Neg<Output = T>>(p: [T; 3], turns: usize) -> [T; 3] {
+    match turns % 4 {
+        0 => p,
+        1 => [-p[1], p[0], p[2]],
+        2 => [-p[0], -p[1], p[2]],
+        _ => [p[1], -p[0], p[2]],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn four_quarter_turns_are_none() {
+        let mut p = [1.0, 2.0, 3.0];
+        for _ in 0..4 {
+            p = quarter_turns(p, 1);
+        }
+        assert_eq!(p, [1.0, 2.0, 3.0]);
+        assert_eq!(quarter_turns([1.0, 0.0, 0.0], 1), [-0.0, 1.0, 0.0]);
+    }
+
+    #[test]
+    fn an_epoch_visits_every_sample_once() {
+        let mut seen: Vec<usize> = (0..50).map(|i| shuffled(i, 50, 7, 3)).collect();
+        seen.sort_unstable();
+        assert_eq!(seen, (0..50).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,7 @@
+//! Rooms in, training samples and batches out.
+
+pub mod batch;
+pub mod sample;
+
+pub use batch::{Batch, BatchConfig, ScenePart, TextRow};
+pub use sample::{SAMPLE_FORMAT_VERSION, SceneSample, ViewSample, load_or_make, make_scene};

@@ -1,0 +1,310 @@
+//! A batch in, one differentiable loss and its named parts out.
+
+use burn::tensor::activation::{log_softmax, sigmoid};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use vantage_model::{ModelConfig, Network, PointSample, SceneInput, SpecialTokens, ViewInput, scene_center};
+
+use crate::dataset::Batch;
+
+/// Share of each part in the total.
+const WEIGHT_POINT_CLASS: f32 = 0.5;
+const WEIGHT_POINTING: f32 = 0.4;
+const WEIGHT_MASK: f32 = 1.0;
+const WEIGHT_BOX: f32 = 0.7;
+const WEIGHT_SCORE: f32 = 0.1;
+const WEIGHT_CONTRAST: f32 = 0.3;
+/// Weight of a label token in the reasoning, of a number in a box, and in the answer.
+const TOKEN_THINK: f32 = 0.5;
+const TOKEN_BOX: f32 = 0.3;
+const TOKEN_ANSWER: f32 = 2.0;
+/// Weight of a shell point in the point classes' loss.
+const SHELL_WEIGHT: f32 = 0.3;
+/// A view shows a referent well when it sees at least this share of what the best view sees of it.
+const GOOD_VIEW_SHARE: f32 = 0.4;
+
+/// The total and its parts, each before its weight.
+pub struct Losses {
+    /// What is differentiated.
+    pub total: Tensor<1>,
+    /// Next token.
+    pub text: Tensor<1>,
+    /// Point classes.
+    pub point_class: Tensor<1>,
+    /// Attention on the right points.
+    pub pointing: Tensor<1>,
+    /// Mask: cross-entropy and dice.
+    pub mask: Tensor<1>,
+    /// Box: L1 and overlap.
+    pub boxes: Tensor<1>,
+    /// Mean overlap of the axis-aligned boxes, not a loss.
+    pub overlap: Tensor<1>,
+    /// Views against questions and images against points.
+    pub contrast: Tensor<1>,
+}
+
+/// Runs the network on `batch`.
+pub fn losses(network: &Network, config: &ModelConfig, special: &SpecialTokens, batch: &Batch, device: &Device) -> Losses {
+    let samples: Vec<&PointSample> = batch.scenes.iter().map(|s| &s.points).collect();
+    let view_lists: Vec<Vec<&ViewInput>> = batch.scenes.iter().map(|s| s.views.iter().collect()).collect();
+    let scenes: Vec<SceneInput<'_>> = batch
+        .scenes
+        .iter()
+        .zip(&view_lists)
+        .map(|(s, views)| SceneInput { points: &s.points, bounds: &s.bounds, views })
+        .collect();
+    let all_views: Vec<&ViewInput> = view_lists.iter().flatten().copied().collect();
+
+    let (plan, points) = network.encode_points(&samples, config, device);
+    let (image, depth) = network.encode_views(&all_views, config, device);
+    let (tokens, lengths) = network.scene_tokens(&scenes, &plan, &points, Some((&image, &depth)), device);
+    let mut cache = network.read_scenes(tokens, &lengths).repeat_each(batch.questions);
+
+    let longest = batch.rows.iter().map(|r| r.tokens.len()).max().unwrap_or(1) - 1;
+    let ids: Vec<i32> = batch
+        .rows
+        .iter()
+        .flat_map(|r| (0..longest).map(|t| r.tokens.get(t).copied().unwrap_or(special.pad) as i32))
+        .collect();
+    let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [batch.rows.len(), longest]), device);
+    let hidden = network.decoder.read_text(ids, &mut cache);
+    let width = hidden.dims()[2];
+    let flat = hidden.reshape([batch.rows.len() * longest, width]);
+
+    let text = text_loss(network, special, batch, flat.clone(), longest, device);
+    let point_class = point_class_loss(network, config, batch, points.fine.clone(), device);
+    let contrast = contrast_loss(network, batch, &points, &image, plan.fine_ranges(), device);
+
+    let padded = network.padded_points(&scenes, &plan, &points, device);
+    let queries = box_queries(batch, special, longest);
+    let boxes = box_losses(network, batch, &queries, flat, &padded, device);
+    let total = text.clone()
+        + point_class.clone() * WEIGHT_POINT_CLASS
+        + boxes.pointing.clone() * WEIGHT_POINTING
+        + boxes.mask.clone() * WEIGHT_MASK
+        + boxes.boxes.clone() * WEIGHT_BOX
+        + boxes.score * WEIGHT_SCORE
+        + contrast.clone() * WEIGHT_CONTRAST;
+    Losses {
+        total,
+        text,
+        point_class,
+        pointing: boxes.pointing,
+        mask: boxes.mask,
+        boxes: boxes.boxes,
+        overlap: boxes.overlap,
+        contrast,
+    }
+}
+
+/// Weighted cross-entropy of the target tokens.
+fn text_loss(network: &Network, special: &SpecialTokens, batch: &Batch, flat: Tensor<2>, longest: usize, device: &Device) -> Tensor<1> {
+    let (mut index, mut labels, mut weights) = (Vec::new(), Vec::new(), Vec::new());
+    for (r, row) in batch.rows.iter().enumerate() {
+        let (mut in_box, mut in_answer) = (false, false);
+        for t in row.prompt..row.tokens.len() {
+            let label = row.tokens[t];
+            if label == special.answer_open {
+                in_answer = true;
+            }
+            let weight = match (in_box && label != special.box_close, in_answer) {
+                (true, _) => TOKEN_BOX,
+                (false, true) => TOKEN_ANSWER,
+                (false, false) => TOKEN_THINK,
+            };
+            in_box = label == special.box_open || (in_box && label != special.box_close);
+            index.push((r * longest + t - 1) as i32);
+            labels.push(label as i32);
+            weights.push(weight);
+        }
+    }
+    let count = index.len();
+    let sum: f32 = weights.iter().sum();
+    let hidden = flat.select(0, Tensor::<1, Int>::from_data(TensorData::new(index, [count]), device));
+    let labels = Tensor::<2, Int>::from_data(TensorData::new(labels, [count, 1]), device);
+    let weights = Tensor::<1>::from_data(TensorData::new(weights, [count]), device);
+    let log_p = log_softmax(network.decoder.logits(hidden), 1).gather(1, labels).reshape([count]);
+    (log_p * weights).sum().mul_scalar(-1.0 / sum)
+}
+
+fn point_class_loss(network: &Network, config: &ModelConfig, batch: &Batch, fine: Tensor<2>, device: &Device) -> Tensor<1> {
+    let (mut labels, mut weights) = (Vec::new(), Vec::new());
+    for scene in &batch.scenes {
+        for &object in &scene.point_object {
+            let class = usize::try_from(object).ok().and_then(|o| {
+                config.point_classes.iter().position(|c| c == scene.classes[o])
+            });
+            labels.push(class.unwrap_or(0) as i32);
+            weights.push(if class.is_some() { 1.0 } else { SHELL_WEIGHT });
+        }
+    }
+    let count = labels.len();
+    let sum: f32 = weights.iter().sum();
+    let labels = Tensor::<2, Int>::from_data(TensorData::new(labels, [count, 1]), device);
+    let weights = Tensor::<1>::from_data(TensorData::new(weights, [count]), device);
+    let log_p = log_softmax(network.point_classifier.forward(fine), 1).gather(1, labels).reshape([count]);
+    (log_p * weights).sum().mul_scalar(-1.0 / sum.max(1.0))
+}
+
+/// log(1 + exp(-x)) summed with weights, `sign` +1 for pairs that belong together and -1 for others (SigLIP's loss).
+fn sigmoid_pairs(logits: Tensor<2>, sign: Tensor<2>, weight: Tensor<2>) -> Tensor<1> {
+    let sum = weight.clone().sum().clamp_min(1.0);
+    let x = logits * sign;
+    // -log sigmoid(x) = max(-x, 0) + log(1 + exp(-|x|))
+    let loss = x.clone().neg().clamp_min(0.0) + (x.abs().neg().exp() + 1.0).log();
+    (loss * weight).sum() / sum
+}
+
+fn contrast_loss(
+    network: &Network,
+    batch: &Batch,
+    points: &vantage_model::PointFeatures,
+    image: &vantage_model::ViewFeatures,
+    ranges: &[std::ops::Range<usize>],
+    device: &Device,
+) -> Tensor<1> {
+    let words: Vec<Vec<u32>> = batch.rows.iter().map(|r| r.words.clone()).collect();
+    let (text, clip_text) = network.embed_texts(&words, device);
+    let (image, clip_image) = network.embed_images(image);
+    let visible: Vec<Vec<u32>> = batch
+        .scenes
+        .iter()
+        .zip(ranges)
+        .flat_map(|(s, range)| s.visible.iter().map(|v| v.iter().map(|&i| i + range.start as u32).collect()))
+        .collect();
+    let views_3d = network.embed_view_points(points, &visible, device);
+    let owners: Vec<(usize, usize)> =
+        batch.scenes.iter().enumerate().flat_map(|(s, scene)| (0..scene.views.len()).map(move |v| (s, v))).collect();
+
+    let (mut sign, mut weight) = (Vec::new(), Vec::new());
+    for row in &batch.rows {
+        for &(s, v) in &owners {
+            let scene = &batch.scenes[s];
+            let shown = |&o: &usize| {
+                scene.object_points[v][o] as f32 >= GOOD_VIEW_SHARE * scene.best_object_points[o].max(1) as f32
+            };
+            let good = s == row.scene && row.referents.iter().any(shown);
+            sign.push(if good { 1.0 } else { -1.0 });
+            weight.push(if s == row.scene && !row.referents.is_empty() { 1.0 } else { 0.0 });
+        }
+    }
+    let (n, v) = (batch.rows.len(), owners.len());
+    let sign = Tensor::<2>::from_data(TensorData::new(sign, [n, v]), device);
+    let weight = Tensor::<2>::from_data(TensorData::new(weight, [n, v]), device);
+    let contrast = network.contrast.val();
+    let logits = |row: usize, cosines: Tensor<2>| {
+        let scale_bias = contrast.clone().narrow(0, row, 1);
+        cosines * scale_bias.clone().narrow(1, 0, 1).exp() + scale_bias.narrow(1, 1, 1)
+    };
+    let to_points = sigmoid_pairs(logits(0, text.matmul(views_3d.clone().transpose())), sign.clone(), weight.clone());
+    let to_images = sigmoid_pairs(logits(1, clip_text.matmul(clip_image.transpose())), sign, weight);
+    let eye = Tensor::<2>::eye(v, device);
+    let sign = eye.clone().mul_scalar(2.0) - 1.0;
+    // one pair belongs together against v - 1 that do not: weigh both sides alike
+    let weight = eye.mul_scalar(v as f32 - 2.0) + 1.0;
+    let image_points = sigmoid_pairs(logits(2, image.matmul(views_3d.transpose())), sign, weight);
+    to_points + to_images + image_points * 0.5
+}
+
+/// Where the `<obj>` of each scene stand: (row of the flat hidden states, object).
+fn box_queries(batch: &Batch, special: &SpecialTokens, longest: usize) -> Vec<Vec<(usize, usize)>> {
+    let mut queries = vec![Vec::new(); batch.scenes.len()];
+    for (r, row) in batch.rows.iter().enumerate() {
+        let opens = (0..row.tokens.len()).filter(|&t| row.tokens[t] == special.box_open);
+        for (t, &object) in opens.zip(&row.objects) {
+            queries[row.scene].push((r * longest + t, object));
+        }
+    }
+    queries
+}
+
+struct BoxLosses {
+    pointing: Tensor<1>,
+    mask: Tensor<1>,
+    boxes: Tensor<1>,
+    overlap: Tensor<1>,
+    score: Tensor<1>,
+}
+
+fn box_losses(
+    network: &Network,
+    batch: &Batch,
+    queries: &[Vec<(usize, usize)>],
+    flat: Tensor<2>,
+    padded: &vantage_model::PaddedPoints,
+    device: &Device,
+) -> BoxLosses {
+    let (scenes, count) = (batch.scenes.len(), queries.iter().map(Vec::len).max().unwrap_or(0).max(1));
+    let points = padded.features.dims()[1];
+    let (rows, width) = (flat.dims()[0], flat.dims()[1]);
+    let mut index = Vec::with_capacity(scenes * count);
+    let mut real = Vec::with_capacity(scenes * count);
+    let mut own = vec![0.0f32; scenes * count * points];
+    let (mut center, mut log_size) = (Vec::new(), Vec::new());
+    for (s, scene) in batch.scenes.iter().enumerate() {
+        let origin = scene_center(&scene.bounds);
+        for q in 0..count {
+            let Some(&(row, object)) = queries[s].get(q) else {
+                index.push(rows as i32);
+                real.push(0.0);
+                center.extend([0.0f32; 3]);
+                log_size.extend([0.0f32; 3]);
+                continue;
+            };
+            index.push(row as i32);
+            real.push(1.0);
+            let base = (s * count + q) * points;
+            for (i, &o) in scene.point_object.iter().enumerate() {
+                if o == object as i16 {
+                    own[base + i] = 1.0;
+                }
+            }
+            let b = scene.boxes[object].aabb();
+            center.extend((0..3).map(|k| (0.5 * (b.min[k] + b.max[k]) - origin[k]) as f32));
+            log_size.extend((0..3).map(|k| (b.max[k] - b.min[k]).max(0.02).ln() as f32));
+        }
+    }
+    let table = Tensor::cat(vec![flat, Tensor::zeros([1, width], device)], 0);
+    let index = Tensor::<1, Int>::from_data(TensorData::new(index, [scenes * count]), device);
+    let prediction = network.boxes(table.select(0, index).reshape([scenes, count, width]), padded);
+    let tensor3 = |data: Vec<f32>, last: usize| Tensor::<3>::from_data(TensorData::new(data, [scenes, count, last]), device);
+    let (own, center, log_size) = (tensor3(own, points), tensor3(center, 3), tensor3(log_size, 3));
+    let real = Tensor::<2>::from_data(TensorData::new(real, [scenes, count]), device);
+    let total = real.clone().sum().clamp_min(1.0);
+    let mean = |per_query: Tensor<2>| (per_query * real.clone()).sum() / total.clone();
+    let per_query = |x: Tensor<3>| x.reshape([scenes, count]);
+
+    // the share of attention that falls on the object
+    let on_object = per_query((prediction.pointing.exp() * own.clone()).sum_dim(2));
+    let pointing = mean((on_object + 1.0e-4).log().neg());
+
+    let probability = sigmoid(prediction.mask.clone());
+    let visible = padded.hidden.clone().bool_not().float().reshape([scenes, 1, points]);
+    let x = prediction.mask.clamp(-30.0, 30.0);
+    let cross_entropy = x.clone().clamp_min(0.0) - x.clone() * own.clone() + (x.abs().neg().exp() + 1.0).log();
+    // object points are few: the two sides are averaged apart
+    let outside = visible.expand([scenes, count, points]) - own.clone();
+    let side = |part: Tensor<3>| per_query((cross_entropy.clone() * part.clone()).sum_dim(2) / (part.sum_dim(2) + 1.0));
+    let both = per_query((probability.clone() * own.clone()).sum_dim(2));
+    let dice = (both * 2.0 + 1.0) / (per_query(probability.sum_dim(2)) + per_query(own.clone().sum_dim(2)) + 1.0);
+    let mask = mean(side(own.clone()) * 0.5 + side(outside) + (dice.neg() + 1.0));
+
+    let l1 = per_query((prediction.center.clone() - center.clone()).abs().sum_dim(2))
+        + per_query((prediction.log_size.clone() - log_size.clone()).abs().sum_dim(2)) * 0.5;
+    let (size, true_size) = (prediction.log_size.clamp(-5.0, 3.0).exp(), log_size.exp());
+    let half = |s: &Tensor<3>| s.clone() * 0.5;
+    let high = (prediction.center.clone() + half(&size)).min_pair(center.clone() + half(&true_size));
+    let low = (prediction.center - half(&size)).max_pair(center - half(&true_size));
+    let common = product((high - low).clamp_min(0.0));
+    let overlap = common.clone() / (product(size) + product(true_size) - common + 1.0e-6);
+    let boxes = mean(l1 + overlap.clone().neg() + 1.0);
+    let s = prediction.score;
+    let score = mean(s.clone().clamp_min(0.0) - s.clone() * overlap.clone().detach() + (s.abs().neg().exp() + 1.0).log());
+    BoxLosses { pointing, mask, boxes, overlap: mean(overlap), score }
+}
+
+/// The product over the last axis of length 3.
+fn product(x: Tensor<3>) -> Tensor<2> {
+    let [a, b, _] = x.dims();
+    let part = |i: usize| x.clone().narrow(2, i, 1);
+    (part(0) * part(1) * part(2)).reshape([a, b])
+}
