@@ -1,1 +1,70 @@
-//! placeholder
+//! What the system tests share: where the project, its programs and the shared data are, and how a missing thing is said.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// The workspace's root.
+pub fn root() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().unwrap_or(manifest).to_path_buf()
+}
+
+/// A file or folder beside the project in `../shared`, such as `data/livingroom1`; None (said loudly) where it is missing.
+///
+/// # Panics
+/// Under `CI=true`, where a skipped test counts as failed.
+pub fn shared(path: &str) -> Option<PathBuf> {
+    let found = root().parent()?.join("shared").join(path);
+    if found.exists() {
+        return Some(found);
+    }
+    skip(&format!("{} is missing", found.display()));
+    None
+}
+
+/// A program of this workspace, lying where cargo built it beside the running test; None (said loudly) where it is missing.
+///
+/// # Panics
+/// Under `CI=true`, where a skipped test counts as failed.
+pub fn program(name: &str) -> Option<PathBuf> {
+    // …/debug/deps/test-0123 -> …/debug/name
+    let found = env::current_exe().ok()?.parent()?.parent()?.join(name);
+    if found.exists() {
+        return Some(found);
+    }
+    skip(&format!("{} is not built; `cargo xtask test` builds it", found.display()));
+    None
+}
+
+/// The Python with rclpy, rosbags, numpy and pillow that `cargo xtask` prepared; None (said loudly) where it is missing.
+///
+/// # Panics
+/// Under `CI=true`, where a skipped test counts as failed.
+pub fn python() -> Option<PathBuf> {
+    python_of("VANTAGE_PYTHON", "cargo xtask test")
+}
+
+/// The Python with the heavy peers (Open3D); None (said loudly) where it is missing.
+///
+/// # Panics
+/// Under `CI=true`, where a skipped test counts as failed.
+pub fn peers_python() -> Option<PathBuf> {
+    python_of("VANTAGE_PEERS_PYTHON", "cargo xtask test --peers")
+}
+
+fn python_of(variable: &str, command: &str) -> Option<PathBuf> {
+    let found = env::var_os(variable).map(PathBuf::from).filter(|path| path.exists());
+    if found.is_none() {
+        skip(&format!("{variable} names no Python; `{command}` sets it"));
+    }
+    found
+}
+
+/// Says why a test does not run.
+///
+/// # Panics
+/// Under `CI=true`, where a skipped test counts as failed.
+pub fn skip(why: &str) {
+    assert!(!env::var("CI").is_ok_and(|ci| ci == "true"), "cannot run under CI=true: {why}");
+    eprintln!("\n!!! SKIPPED: {why}\n");
+}

@@ -34,7 +34,8 @@ fn cargo_deny(layout: &Layout) -> Result<PathBuf> {
         let step = Step::begin(&format!("compiling cargo-deny {CARGO_DENY}"), &layout.logs(), "cargo-deny")?;
         let mut install = run::cargo(layout, "install");
         install.args(["cargo-deny", "--locked", "--force", "--version", CARGO_DENY, "--root"]).arg(&folder);
-        step.run(install.env("CARGO_TARGET_DIR", layout.target.join("tools")))?;
+        // Built in a folder of its own that cargo removes afterwards.
+        step.run(install.env_remove("CARGO_TARGET_DIR"))?;
         step.done();
     }
     Ok(program)
