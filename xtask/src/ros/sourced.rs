@@ -24,6 +24,7 @@ pub(crate) struct Sourced {
 pub(crate) fn find(layout: &Layout) -> Option<Sourced> {
     let value = |name| env::var(name).ok().filter(|value| !value.is_empty());
     let (distro, prefixes) = (value("ROS_DISTRO")?, value("AMENT_PREFIX_PATH")?);
+    let prefixes = without(&prefixes, &layout.dot_ros());
     (!is_ours(&prefixes, &layout.store)).then_some(Sourced { distro, prefixes })
 }
 
@@ -44,6 +45,12 @@ pub(crate) fn prepare(layout: &Layout, ros: &Sourced) -> Result<Environment> {
     overlay::prepare(layout, &layout.dot_ros(), &wanted, base, Some(&python))
 }
 
+/// The list without what lies in `folder`: packages that an earlier run put in front.
+fn without(prefixes: &str, folder: &Path) -> String {
+    let kept = env::split_paths(prefixes).filter(|prefix| !prefix.starts_with(folder));
+    kept.map(|prefix| prefix.display().to_string()).collect::<Vec<_>>().join(":")
+}
+
 fn ships(prefixes: &str, package: &str) -> bool {
     env::split_paths(prefixes).any(|prefix| prefix.join("share").join(package).join("package.xml").is_file())
 }
@@ -51,8 +58,8 @@ fn ships(prefixes: &str, package: &str) -> bool {
 fn python_with_rclpy() -> Result<PathBuf> {
     let names = ["python3", "/usr/bin/python3"];
     let found = names.iter().find_map(|name| {
-        let expression = "os.path.realpath(sys.executable)";
-        python::evaluate(Path::new(name), "os, sys, rclpy", expression).ok()
+        let expression = "sys.executable";
+        python::evaluate(Path::new(name), "sys, rclpy", expression).ok()
     });
     found.map(PathBuf::from).context(
         "ROS 2 is sourced, but neither python3 nor /usr/bin/python3 can import rclpy; install ros-<distro>-rclpy",
@@ -84,5 +91,6 @@ mod tests {
         let store = Path::new("/home/ada/.cache/vantage");
         assert!(is_ours("/home/ada/.cache/vantage/ros-jazzy-1/shim:/x", store));
         assert!(!is_ours("/opt/ros/jazzy", store));
+        assert_eq!(without("/src/.ros/interfaces-1/install:/opt/ros/jazzy", Path::new("/src/.ros")), "/opt/ros/jazzy");
     }
 }
