@@ -18,7 +18,6 @@ ARGUMENTS = [
     ("depth_topic", "/camera/aligned_depth_to_color/image_raw", "Depth image topic, aligned to colour (sensor_msgs/Image)"),
     ("depth_info_topic", "/camera/aligned_depth_to_color/camera_info", "Calibration of the depth image"),
     ("namespace", "", "Namespace of the node"),
-    ("model_dir", "", "Folder of the model; empty = the one built into the node"),
     ("use_sim_time", "false", "Take the time from /clock"),
     ("rviz", "false", "Also start RViz with this package's view"),
     ("log_level", "info", "debug, info, warn or error"),
@@ -47,13 +46,7 @@ def generate_launch_description():
                 name="vantage",
                 namespace=LaunchConfiguration("namespace"),
                 output="screen",
-                parameters=[
-                    LaunchConfiguration("params_file"),
-                    {
-                        "use_sim_time": use_sim_time,
-                        "model_dir": ParameterValue(LaunchConfiguration("model_dir"), value_type=str),
-                    },
-                ],
+                parameters=[LaunchConfiguration("params_file"), {"use_sim_time": use_sim_time}],
                 remappings=[
                     ("color/image_raw", LaunchConfiguration("color_topic")),
                     ("color/camera_info", LaunchConfiguration("color_info_topic")),

@@ -178,6 +178,9 @@ impl ModelConfig {
         if self.format_version != CONFIG_FORMAT_VERSION {
             return Err(format!("format_version is {}, this build reads {CONFIG_FORMAT_VERSION}", self.format_version));
         }
+        if let Some(problem) = self.points.problem().or_else(|| self.point_sample.problem()) {
+            return Err(problem);
+        }
         let d = &self.decoder;
         let t = &self.text_tower;
         let mut sizes = vec![

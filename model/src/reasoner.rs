@@ -189,7 +189,7 @@ impl Reasoner {
         let parsed = if generated.finished { grammar::parse(&raw).ok() } else { None };
         let boxes = match &parsed {
             Some(parsed) => {
-                let boxes = ground(&self.network, &self.device, cache, &scene_input, &generated, self.config.point_sample.grid_m);
+                let boxes = ground(&self.network, &self.device, cache, &scene_input, &generated);
                 let first_of_answer = boxes.len().saturating_sub(parsed.answer_boxes().len());
                 let registry = &mut self.registry;
                 parsed
@@ -305,7 +305,6 @@ fn ground(
     cache: &SceneCache,
     scene: &SceneInput<'_>,
     generated: &Generated,
-    grid_m: f32,
 ) -> Vec<(OrientedBox, f32)> {
     let count = generated.box_states.len();
     if count == 0 {
@@ -329,7 +328,7 @@ fn ground(
                 yaw: 0.0,
             };
             let raw = RawBox { regressed, mask: &masks[i], score: scores[i][0] };
-            (refine_on_map(&raw, &cache.sample.positions, grid_m), raw.score)
+            (refine_on_map(&raw, &cache.sample.positions, cache.sample.grid_m), raw.score)
         })
         .collect()
 }

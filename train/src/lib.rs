@@ -1,1 +1,7 @@
-//! placeholder
+//! Training of Vantage's model: procedural rooms, datasets, supervised fine-tuning and evaluation.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod dataset;
+pub mod eval;
+pub mod rooms;
+pub mod sft;

@@ -187,7 +187,7 @@ fn scene_part(sample: &SceneSample, room: &Room, turns: usize, views: usize, rng
     order.shuffle(rng);
     order.truncate(views);
     ScenePart {
-        points: PointSample::from_parts(positions, features),
+        points: PointSample { positions, features, grid_m: sample.grid_m },
         bounds,
         views: order
             .iter()

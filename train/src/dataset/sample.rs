@@ -50,6 +50,8 @@ pub struct SceneSample {
     pub positions: Vec<[f32; 3]>,
     /// Their input features.
     pub features: Vec<[f32; 9]>,
+    /// Side of the sampling voxel, metres.
+    pub grid_m: f32,
     /// Object of each point, -1 for the shell or none.
     pub point_object: Vec<i16>,
     /// Some keyframes.
@@ -126,6 +128,7 @@ impl SceneSample {
             bounds,
             positions: sample.positions,
             features: sample.features,
+            grid_m: sample.grid_m,
             point_object,
             views,
             seen,

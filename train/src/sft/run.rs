@@ -13,7 +13,7 @@ use burn::tensor::Device;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
-use vantage_model::checkpoint::{self, CheckpointFiles, WeightType};
+use vantage_model::checkpoint::{self, CheckpointFiles};
 use vantage_model::{ModelConfig, Network, Tokenizer, target_text};
 
 use super::grads::clip_global_norm;
@@ -263,7 +263,7 @@ fn save(
     optimizer: &ModuleOptimizer,
     state: &State,
 ) -> Result<()> {
-    checkpoint::save(&network.valid(), config, tokenizer, model_dir, WeightType::F32)?;
+    checkpoint::save(&network.valid(), config, tokenizer, model_dir)?;
     let path = out.join("optimizer");
     optimizer.save(&path).with_context(|| format!("writing {}", path.display()))?;
     let partial = out.join("state.partial");

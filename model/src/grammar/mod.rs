@@ -1,0 +1,8 @@
+//! The one grammar of model output, `<think>…</think><answer>…</answer>` with boxes allowed in both, and its one parser:
+//! inference, rewards and evaluation all read text through it.
+
+mod parser;
+mod text_box;
+
+pub use parser::{GrammarError, Parsed, Span, parse};
+pub use text_box::TextBox;

@@ -1,0 +1,73 @@
+//! A box in the world in, six integers from 0 to 255 out, and back.
+
+use std::fmt;
+
+use vantage_scene::{Aabb, OrientedBox};
+
+/// Steps of a coordinate.
+const STEPS: f64 = 255.0;
+/// Shortest side of the bounds that coordinates are divided by, metres.
+const MIN_LENGTH_M: f64 = 1.0e-6;
+
+/// A box as text: centre, then full extents, as 255ths of the scene's bounds along x, y, z.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TextBox {
+    /// Centre: 0 at the bounds' minimum, 255 at their maximum.
+    pub center: [u8; 3],
+    /// Extents: 255 is as long as the bounds.
+    pub extent: [u8; 3],
+}
+
+impl TextBox {
+    /// The axis-aligned bounds of `bbox`, rounded to 255ths of `bounds`.
+    pub fn from_box(bbox: &OrientedBox, bounds: &Aabb) -> Self {
+        let own = bbox.aabb();
+        let step = |x: f64| (x * STEPS).round().clamp(0.0, STEPS) as u8;
+        let length = |k: usize| (bounds.max[k] - bounds.min[k]).max(MIN_LENGTH_M);
+        Self {
+            center: std::array::from_fn(|k| step((0.5 * (own.min[k] + own.max[k]) - bounds.min[k]) / length(k))),
+            extent: std::array::from_fn(|k| step((own.max[k] - own.min[k]) / length(k))),
+        }
+    }
+
+    /// The box in the world, yaw 0.
+    pub fn to_box(&self, bounds: &Aabb) -> OrientedBox {
+        let length = |k: usize| (bounds.max[k] - bounds.min[k]).max(MIN_LENGTH_M);
+        OrientedBox {
+            center: std::array::from_fn(|k| bounds.min[k] + f64::from(self.center[k]) / STEPS * length(k)),
+            size: std::array::from_fn(|k| f64::from(self.extent[k]) / STEPS * length(k)),
+            yaw: 0.0,
+        }
+    }
+}
+
+impl fmt::Display for TextBox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ([x, y, z], [w, h, l]) = (self.center, self.extent);
+        write!(f, "<obj>{x}, {y}, {z}, {w}, {h}, {l}</obj>")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_box_comes_back_within_half_a_step() {
+        let bounds = Aabb { min: [-2.0, 0.0, 0.0], max: [3.1, 5.1, 2.55] };
+        let bbox = OrientedBox { center: [0.5, 2.0, 1.0], size: [0.6, 0.8, 1.0], yaw: 0.0 };
+        let back = TextBox::from_box(&bbox, &bounds).to_box(&bounds);
+        for k in 0..3 {
+            let half_step = 0.5 * (bounds.max[k] - bounds.min[k]) / 255.0 + 1e-9;
+            assert!((back.center[k] - bbox.center[k]).abs() <= half_step && (back.size[k] - bbox.size[k]).abs() <= half_step);
+        }
+    }
+
+    #[test]
+    fn boxes_outside_or_degenerate_bounds_are_clamped() {
+        let flat = Aabb { min: [0.0; 3], max: [0.0; 3] };
+        let bbox = OrientedBox { center: [9.0, -9.0, f64::NAN], size: [1.0; 3], yaw: 0.3 };
+        let text = TextBox::from_box(&bbox, &flat);
+        assert_eq!((text.center[0], text.center[1], text.extent[0]), (255, 0, 255));
+    }
+}

@@ -1,0 +1,101 @@
+//! Voxel coordinates in, positions along space-filling curves out: Z-order (Morton 1966) and Hilbert (Skilling 2004,
+//! "Programming the Hilbert curve"), each also with x and y exchanged, as Point Transformer v3 uses them.
+
+/// Bits of a coordinate; 3 x 16 fit a u64 beside a scene number.
+pub const BITS: u32 = 16;
+
+/// The order in which points are cut into patches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SerializedOrder {
+    /// Z-order.
+    Z,
+    /// Z-order with x and y exchanged.
+    ZTransposed,
+    /// Hilbert curve.
+    Hilbert,
+    /// Hilbert curve with x and y exchanged.
+    HilbertTransposed,
+}
+
+impl SerializedOrder {
+    /// The orders, in the sequence in which blocks use them.
+    pub const ALL: [Self; 4] = [Self::Z, Self::ZTransposed, Self::Hilbert, Self::HilbertTransposed];
+
+    /// Place of a voxel along the curve; coordinates below 2^16.
+    pub fn code(self, [x, y, z]: [u32; 3]) -> u64 {
+        match self {
+            Self::Z => z_order_code([x, y, z]),
+            Self::ZTransposed => z_order_code([y, x, z]),
+            Self::Hilbert => hilbert_code([x, y, z]),
+            Self::HilbertTransposed => hilbert_code([y, x, z]),
+        }
+    }
+}
+
+/// Z-order: the bits of x, y, z interleaved, x highest.
+pub fn z_order_code([x, y, z]: [u32; 3]) -> u64 {
+    let mut code = 0;
+    for bit in (0..BITS).rev() {
+        for c in [x, y, z] {
+            code = (code << 1) | u64::from((c >> bit) & 1);
+        }
+    }
+    code
+}
+
+/// Place along the Hilbert curve through the cube of side 2^16.
+pub fn hilbert_code(coordinates: [u32; 3]) -> u64 {
+    let mut x = coordinates;
+    // Skilling's inverse: undo the excess rotations from the highest bit down, then Gray-encode
+    let mut bit = 1u32 << (BITS - 1);
+    while bit > 1 {
+        let below = bit - 1;
+        for i in 0..3 {
+            if x[i] & bit != 0 {
+                x[0] ^= below;
+            } else {
+                let swap = (x[0] ^ x[i]) & below;
+                x[0] ^= swap;
+                x[i] ^= swap;
+            }
+        }
+        bit >>= 1;
+    }
+    x[1] ^= x[0];
+    x[2] ^= x[1];
+    let mut flip = 0;
+    let mut bit = 1u32 << (BITS - 1);
+    while bit > 1 {
+        if x[2] & bit != 0 {
+            flip ^= bit - 1;
+        }
+        bit >>= 1;
+    }
+    z_order_code(x.map(|c| c ^ flip))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn z_order_interleaves_bits() {
+        assert_eq!(z_order_code([1, 0, 0]), 4);
+        assert_eq!(z_order_code([0, 1, 0]), 2);
+        assert_eq!(z_order_code([3, 1, 2]), 0b101_110);
+        assert_eq!(SerializedOrder::ZTransposed.code([0, 1, 0]), 4);
+    }
+
+    #[test]
+    fn hilbert_steps_to_a_neighbour_each_time() {
+        let mut cells: Vec<[u32; 3]> = (0..512u32).map(|i| [i % 8, i / 8 % 8, i / 64]).collect();
+        cells.sort_by_key(|&c| hilbert_code(c));
+        for pair in cells.windows(2) {
+            let step: u32 = (0..3).map(|k| pair[0][k].abs_diff(pair[1][k])).sum();
+            assert_eq!(step, 1, "{pair:?}");
+        }
+        let mut codes: Vec<u64> = cells.iter().map(|&c| hilbert_code(c)).collect();
+        codes.dedup();
+        assert_eq!(codes.len(), 512);
+    }
+}

@@ -1,0 +1,13 @@
+//! Procedural furnished rooms by seed: geometry with exact boxes, a depth camera that walks through, questions with answers.
+
+mod camera;
+mod catalog;
+
+mod layout;
+mod questions;
+mod record;
+
+pub use catalog::{CLASS_NAMES, COLORS};
+pub use layout::{Object, Part, PartShape, Room, RoomConfig, generate, object_at};
+pub use questions::{Question, Span, questions};
+pub use record::{RecordConfig, Recording, record};
