@@ -6,7 +6,8 @@ use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::{gelu, softmax};
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
-use super::plan::{NEIGHBOURS, Patches};
+use super::plan::Patches;
+use super::sparse_conv::{ConvIndex, NEIGHBOURS, sparse_conv};
 use crate::transformer::HIDDEN_SCORE;
 
 /// One block.
@@ -48,13 +49,11 @@ impl PointBlock {
         }
     }
 
-    /// `x`: `[points, channels]`; `neighbours`: `[points * 27]` rows, the number of points for none.
-    pub(crate) fn forward(&self, x: Tensor<2>, neighbours: &Tensor<1, Int>, patches: &Patches) -> Tensor<2> {
-        let [points, channels] = x.dims();
+    /// `x`: `[points, channels]`.
+    pub(crate) fn forward(&self, x: Tensor<2>, conv: &ConvIndex, patches: &Patches) -> Tensor<2> {
         let device = x.device();
-        let with_none = Tensor::cat(vec![x.clone(), Tensor::zeros([1, channels], &device)], 0);
-        let gathered = with_none.select(0, neighbours.clone()).reshape([points, NEIGHBOURS * channels]);
-        let x = x + self.norm_conv.forward(self.conv_out.forward(self.conv.forward(gathered)));
+        let near = self.norm_conv.forward(self.conv_out.forward(sparse_conv(x.clone(), &self.conv, conv)));
+        let x = x + near;
         let x = x.clone() + self.attend(self.norm_attention.forward(x), patches, &device);
         let y = self.down.forward(gelu(self.up.forward(self.norm_mlp.forward(x.clone()))));
         x + y
@@ -80,5 +79,58 @@ impl PointBlock {
         }
         let mixed = softmax(scores, 3).matmul(v).swap_dims(1, 2).reshape([slots, channels]);
         self.out.forward(mixed.select(0, index(&patches.slot, device)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(x: Tensor<2>) -> Vec<Vec<f32>> {
+        let width = x.dims()[1];
+        x.into_data().iter::<f32>().collect::<Vec<f32>>().chunks(width).map(<[f32]>::to_vec).collect()
+    }
+
+    /// Softmax attention of one row over `keys`, one head.
+    fn naive(query: &[f32], keys: &[&[f32]], values: &[&[f32]]) -> Vec<f32> {
+        let scale = (query.len() as f32).sqrt();
+        let scores: Vec<f32> =
+            keys.iter().map(|k| (query.iter().zip(*k).map(|(a, b)| a * b).sum::<f32>() / scale).exp()).collect();
+        let total: f32 = scores.iter().sum();
+        (0..query.len()).map(|c| scores.iter().zip(values).map(|(s, v)| s * v[c]).sum::<f32>() / total).collect()
+    }
+
+    #[test]
+    fn points_attend_to_their_patch_alone() {
+        let device = Device::flex();
+        let (channels, heads) = (6, 2);
+        let block = PointBlock::new(channels, heads, 2, &device);
+        let values: Vec<f32> = (0..7 * channels).map(|i| ((i * 17 % 23) as f32 - 11.0) / 6.0).collect();
+        let x = Tensor::<2>::from_data(TensorData::new(values, [7, channels]), &device);
+        // a full patch, one that borrows point 3 from it, and one of a scene of two points
+        let members: [&[usize]; 3] = [&[2, 0, 3], &[3, 1, 4], &[6, 5]];
+        let patches = Patches {
+            index: vec![2, 0, 3, 3, 1, 4, 6, 5, 6],
+            hidden: vec![false, false, false, false, false, false, false, false, true],
+            slot: vec![1, 4, 0, 2, 5, 7, 6],
+            size: 3,
+        };
+        let patch_of = [0, 1, 0, 0, 1, 2, 2];
+        let got = numbers(block.attend(x.clone(), &patches, &device));
+        let qkv = numbers(block.qkv.forward(x));
+        let mut mixed = Vec::new();
+        for i in 0..7 {
+            for h in 0..heads {
+                let part = |row: usize, which: usize| &qkv[row][which * channels + h * 3..][..3];
+                let patch = members[patch_of[i]];
+                let keys: Vec<&[f32]> = patch.iter().map(|&j| part(j, 1)).collect();
+                let values: Vec<&[f32]> = patch.iter().map(|&j| part(j, 2)).collect();
+                mixed.extend(naive(part(i, 0), &keys, &values));
+            }
+        }
+        let expected = numbers(block.out.forward(Tensor::from_data(TensorData::new(mixed, [7, channels]), &device)));
+        for (got, expected) in got.iter().flatten().zip(expected.iter().flatten()) {
+            assert!((got - expected).abs() < 1e-5);
+        }
     }
 }

@@ -92,6 +92,7 @@ impl PointSampleConfig {
         if !usable(self.grid_m) || !usable(self.shell_grid_m) {
             return Some("point_sample: grid_m and shell_grid_m must be from 0.001 to 10 m".to_owned());
         }
-        (self.max_points == 0 || self.max_points > 1 << 20).then(|| "point_sample.max_points must be from 1 to 1048576".to_owned())
+        (self.max_points == 0 || self.max_points > 1 << 20)
+            .then(|| "point_sample.max_points must be from 1 to 1048576".to_owned())
     }
 }

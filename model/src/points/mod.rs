@@ -6,6 +6,7 @@ mod encoder;
 mod plan;
 mod sample;
 mod serialize;
+mod sparse_conv;
 
 pub use config::{PointEncoderConfig, PointSampleConfig};
 pub use encoder::{PointEncoder, PointFeatures};

@@ -5,14 +5,12 @@
 use std::ops::Range;
 
 use rayon::prelude::*;
-use rustc_hash::FxHashMap;
 
 use super::config::PointEncoderConfig;
 use super::sample::PointSample;
 use super::serialize::{BITS, SerializedOrder};
+use super::sparse_conv::{ConvPairs, ConvPlan};
 
-/// Voxels of a 3x3x3 neighbourhood.
-pub(crate) const NEIGHBOURS: usize = 27;
 /// Voxels that a pooled voxel covers.
 pub(crate) const CHILDREN: usize = 8;
 
@@ -36,8 +34,8 @@ pub(crate) struct Stage {
     pub(crate) ranges: Vec<Range<usize>>,
     /// One for each block.
     pub(crate) patches: Vec<Patches>,
-    /// `[points, 27]`: rows of neighbouring voxels; the number of points stands for none.
-    pub(crate) neighbours: Vec<i32>,
+    /// Who is next to whom, for the sparse convolution.
+    pub(crate) conv: ConvPlan,
     /// `[coarser points, 8]`: rows pooled into each point of the next stage, the first repeated. Empty at the last stage.
     pub(crate) children: Vec<i32>,
     /// `[points]`: row of the next stage that each point is pooled into. Empty at the last stage.
@@ -53,31 +51,34 @@ pub struct PointPlan {
 
 /// The stages of one scene, rows counted from 0.
 struct ScenePlan {
-    stages: Vec<Stage>,
+    stages: Vec<(Stage, ConvPairs)>,
     coarse_positions: Vec<[f32; 3]>,
 }
 
 impl PointPlan {
-    /// Plans a batch of scenes with at least one point each.
+    /// Plans a batch of scenes; a scene without points has empty ranges.
     pub fn new(samples: &[&PointSample], config: &PointEncoderConfig) -> Self {
         let scenes: Vec<ScenePlan> = samples.par_iter().map(|s| plan_scene(s, config)).collect();
         let count = config.channels.len();
         let mut stages: Vec<Stage> = (0..count)
             .map(|s| Stage { patches: vec![Patches::default(); config.depths[s]], ..Stage::default() })
             .collect();
+        let mut pairs: Vec<ConvPairs> = vec![ConvPairs::default(); count];
         let mut coarse_positions = Vec::new();
-        let sizes: Vec<usize> =
-            (0..count).map(|s| scenes.iter().map(|p| p.stages[s].ranges[0].len()).sum()).collect();
         for scene in scenes {
             let starts: Vec<usize> = stages.iter().map(|s| s.ranges.last().map_or(0, |r| r.end)).collect();
-            for (s, own) in scene.stages.into_iter().enumerate() {
-                append(&mut stages[s], own, starts[s], starts.get(s + 1).copied().unwrap_or(0), sizes[s]);
+            for (s, (stage, own_pairs)) in scene.stages.into_iter().enumerate() {
+                append(&mut stages[s], stage, starts[s], starts.get(s + 1).copied().unwrap_or(0));
+                pairs[s].append(own_pairs, starts[s]);
             }
             coarse_positions.extend(scene.coarse_positions);
         }
-        for patches in stages.iter_mut().flat_map(|s| &mut s.patches) {
-            if patches.hidden.iter().all(|h| !h) {
-                patches.hidden.clear();
+        for (stage, pairs) in stages.iter_mut().zip(&pairs) {
+            stage.conv = ConvPlan::new(pairs, stage.ranges.last().map_or(0, |r| r.end));
+            for patches in &mut stage.patches {
+                if patches.hidden.iter().all(|h| !h) {
+                    patches.hidden.clear();
+                }
             }
         }
         Self { stages, coarse_positions }
@@ -99,13 +100,11 @@ impl PointPlan {
     }
 }
 
-/// Adds one scene's stage behind the others; `none` is the row that stands for a missing neighbour.
-fn append(to: &mut Stage, own: Stage, start: usize, coarse_start: usize, none: usize) {
-    let points = own.ranges[0].len();
+/// Adds one scene's stage behind the others.
+fn append(to: &mut Stage, own: Stage, start: usize, coarse_start: usize) {
+    let points = own.ranges.last().map_or(0, |r| r.end);
     let shift = |rows: Vec<i32>, by: usize| rows.into_iter().map(move |i| i + by as i32);
     to.ranges.push(start..start + points);
-    to.neighbours
-        .extend(own.neighbours.into_iter().map(|i| if i as usize == points { none as i32 } else { i + start as i32 }));
     to.children.extend(shift(own.children, start));
     to.parent.extend(shift(own.parent, coarse_start));
     for (all, patches) in to.patches.iter_mut().zip(own.patches) {
@@ -117,118 +116,142 @@ fn append(to: &mut Stage, own: Stage, start: usize, coarse_start: usize, none: u
     }
 }
 
+/// The voxels of one stage of one scene.
+struct Cells {
+    /// Voxel of each row.
+    voxels: Vec<[u32; 3]>,
+    /// Rows by voxel, then by position: nothing depends on the order in which the points came.
+    sorted: Vec<u32>,
+}
+
+impl Cells {
+    fn new(voxels: Vec<[u32; 3]>, positions: &[[f32; 3]]) -> Self {
+        let mut sorted: Vec<u32> = (0..voxels.len() as u32).collect();
+        let place = |i: u32| positions[i as usize];
+        sorted.sort_unstable_by(|&a, &b| {
+            let by_voxel = voxels[a as usize].cmp(&voxels[b as usize]);
+            (0..3).fold(by_voxel, |order, k| order.then_with(|| place(a)[k].total_cmp(&place(b)[k]))).then(a.cmp(&b))
+        });
+        Self { voxels, sorted }
+    }
+
+    fn len(&self) -> usize {
+        self.voxels.len()
+    }
+
+    /// The first row of each occupied voxel, by voxel.
+    fn first_rows(&self) -> Vec<u32> {
+        let mut rows = self.sorted.clone();
+        rows.dedup_by_key(|&mut i| self.voxels[i as usize]);
+        rows
+    }
+}
+
 fn plan_scene(sample: &PointSample, config: &PointEncoderConfig) -> ScenePlan {
-    let low: [f32; 3] = std::array::from_fn(|k| sample.positions.iter().map(|p| p[k]).fold(f32::INFINITY, f32::min));
-    let limit = ((1u32 << BITS) - 1) as f32;
-    let mut cells: Vec<[u32; 3]> = sample
-        .positions
-        .iter()
-        .map(|p| std::array::from_fn(|k| ((p[k] - low[k]) / sample.grid_m).clamp(0.0, limit) as u32))
-        .collect();
-    let mut positions: Vec<([f32; 3], f32)> = sample.positions.iter().map(|&p| (p, 1.0)).collect();
+    let mut positions = sample.positions.clone();
+    let mut weights = vec![1.0f32; positions.len()];
+    let mut cells = Cells::new(voxels(&positions, sample.grid_m), &positions);
     let mut stages = Vec::with_capacity(config.channels.len());
-    let mut block = 0;
+    let mut orders = SerializedOrder::ALL.into_iter().cycle();
     for s in 0..config.channels.len() {
-        let points = cells.len();
-        let mut stage = Stage { ranges: std::iter::once(0..points).collect(), ..Stage::default() };
-        for _ in 0..config.depths[s] {
-            stage.patches.push(patches(&cells, SerializedOrder::ALL[block % 4], config.patch_size));
-            block += 1;
-        }
-        stage.neighbours = neighbours(&cells);
+        let mut stage = Stage { ranges: std::iter::once(0..cells.len()).collect(), ..Stage::default() };
+        stage.patches = orders.by_ref().take(config.depths[s]).map(|o| patches(&cells, o, config.patch_size)).collect();
+        let pairs = ConvPairs::new(&cells.voxels, &cells.sorted, &cells.first_rows());
         if s + 1 < config.channels.len() {
             let (coarse, parent, children) = pool(&cells);
             let mut sums = vec![([0.0f32; 3], 0.0f32); coarse.len()];
-            for ((p, weight), &to) in positions.iter().zip(&parent) {
-                let (sum, total) = &mut sums[to as usize];
+            for &i in &cells.sorted {
+                let (p, weight) = (positions[i as usize], weights[i as usize]);
+                let (sum, total) = &mut sums[parent[i as usize] as usize];
                 for k in 0..3 {
                     sum[k] += p[k] * weight;
                 }
                 *total += weight;
             }
-            positions = sums.into_iter().map(|(sum, total)| (sum.map(|x| x / total), total)).collect();
+            (positions, weights) = sums.into_iter().map(|(sum, total)| (sum.map(|x| x / total), total)).unzip();
             stage.parent = parent;
             stage.children = children;
-            cells = coarse;
+            cells = Cells::new(coarse, &positions);
         }
-        stages.push(stage);
+        stages.push((stage, pairs));
     }
-    ScenePlan { stages, coarse_positions: positions.into_iter().map(|(p, _)| p).collect() }
+    ScenePlan { stages, coarse_positions: positions }
+}
+
+/// Voxels of side `grid_m`, counted from the scene's lowest. The voxels' borders lie where the sampling puts them, at
+/// multiples of the side, so that two averages of different sampling voxels do not fall together.
+fn voxels(positions: &[[f32; 3]], grid_m: f32) -> Vec<[u32; 3]> {
+    let limit = f64::from((1u32 << BITS) - 1);
+    let cells: Vec<[f64; 3]> = positions.iter().map(|p| p.map(|x| f64::from((x / grid_m).floor()))).collect();
+    let low: [f64; 3] = std::array::from_fn(|k| cells.iter().map(|c| c[k]).fold(f64::INFINITY, f64::min));
+    cells.iter().map(|c| std::array::from_fn(|k| (c[k] - low[k]).clamp(0.0, limit) as u32)).collect()
 }
 
 /// Cuts the points into patches of `size` along `order`. As in Pointcept's code, the last patch of a scene that does not
 /// divide evenly borrows points from the patch before it; a scene smaller than one patch is padded.
-fn patches(cells: &[[u32; 3]], order: SerializedOrder, size: usize) -> Patches {
-    let mut sorted: Vec<(u64, i32)> = cells.iter().enumerate().map(|(i, &c)| (order.code(c), i as i32)).collect();
-    sorted.sort_unstable();
-    let points = sorted.len();
+fn patches(cells: &Cells, order: SerializedOrder, size: usize) -> Patches {
+    let mut along: Vec<(u64, u32, u32)> = cells
+        .sorted
+        .iter()
+        .zip(0u32..)
+        .map(|(&row, rank)| (order.code(cells.voxels[row as usize]), rank, row))
+        .collect();
+    along.sort_unstable();
+    let points = along.len();
     let mut out = Patches { slot: vec![0; points], size, ..Patches::default() };
     for start in (0..points).step_by(size) {
         let from = if start + size <= points { start } else { points.saturating_sub(size) };
-        for k in 0..size {
-            let row = sorted[(from + k).min(points - 1)].1;
-            let hidden = from + k >= points;
-            if !hidden {
+        for at in from..from + size {
+            let row = along[at.min(points - 1)].2;
+            if (start..points).contains(&at) {
                 out.slot[row as usize] = out.index.len() as i32;
             }
-            out.index.push(row);
-            out.hidden.push(hidden);
+            out.index.push(row as i32);
+            out.hidden.push(at >= points);
         }
     }
     out
 }
 
-fn key([x, y, z]: [u32; 3]) -> u64 {
-    (u64::from(x) << 40) | (u64::from(y) << 20) | u64::from(z)
-}
-
-/// Rows of the 27 voxels around each point; of points that share a voxel the first stands for it.
-fn neighbours(cells: &[[u32; 3]]) -> Vec<i32> {
-    let mut row_of: FxHashMap<u64, i32> = FxHashMap::default();
-    row_of.reserve(cells.len());
-    for (i, &c) in cells.iter().enumerate() {
-        row_of.entry(key(c)).or_insert(i as i32);
+/// Voxels of twice the side, in Z-order: their coordinates, each point's parent, and each parent's children. Of points
+/// that share a voxel only the first is pooled, so that a parent has eight children at most.
+fn pool(cells: &Cells) -> (Vec<[u32; 3]>, Vec<i32>, Vec<i32>) {
+    let halved = |row: u32| cells.voxels[row as usize].map(|x| x >> 1);
+    let mut along: Vec<(u64, u32)> =
+        cells.first_rows().into_iter().map(|i| (SerializedOrder::Z.code(halved(i)), i)).collect();
+    along.sort_by_key(|&(code, _)| code);
+    let mut coarse = Vec::new();
+    let mut children: Vec<i32> = Vec::new();
+    let mut parent = vec![0; cells.len()];
+    for family in along.chunk_by(|a, b| a.0 == b.0) {
+        let first = family[0].1;
+        children.extend((0..CHILDREN).map(|k| family.get(k).map_or(first, |c| c.1) as i32));
+        for &(_, row) in family {
+            parent[row as usize] = coarse.len() as i32;
+        }
+        coarse.push(halved(first));
     }
-    let none = cells.len() as i32;
-    let mut out = Vec::with_capacity(cells.len() * NEIGHBOURS);
-    for (i, &[x, y, z]) in cells.iter().enumerate() {
-        for n in 0..NEIGHBOURS as u32 {
-            if n == 13 {
-                out.push(i as i32);
-                continue;
+    // the other points of a voxel follow its first
+    let mut last: Option<u32> = None;
+    for &row in &cells.sorted {
+        match last {
+            Some(first) if cells.voxels[first as usize] == cells.voxels[row as usize] => {
+                parent[row as usize] = parent[first as usize];
             }
-            // 0 - 1 wraps to a coordinate that no voxel has
-            let at = [(x + n / 9).wrapping_sub(1), (y + n / 3 % 3).wrapping_sub(1), (z + n % 3).wrapping_sub(1)];
-            let inside = at.iter().all(|&c| c < 1 << BITS);
-            out.push(if inside { row_of.get(&key(at)).copied().unwrap_or(none) } else { none });
+            _ => last = Some(row),
         }
     }
-    out
-}
-
-/// Voxels of twice the side: their coordinates, each point's parent, and each parent's children.
-fn pool(cells: &[[u32; 3]]) -> (Vec<[u32; 3]>, Vec<i32>, Vec<i32>) {
-    let mut coarse: Vec<[u32; 3]> = cells.iter().map(|c| c.map(|x| x >> 1)).collect();
-    coarse.sort_unstable();
-    coarse.dedup();
-    let row_of: FxHashMap<u64, usize> = coarse.iter().enumerate().map(|(i, &c)| (key(c), i)).collect();
-    let mut members: Vec<Vec<i32>> = vec![Vec::new(); coarse.len()];
-    let parent = cells
-        .iter()
-        .enumerate()
-        .map(|(i, c)| {
-            let to = row_of[&key(c.map(|x| x >> 1))];
-            members[to].push(i as i32);
-            to as i32
-        })
-        .collect();
-    let children = members.iter().flat_map(|m| (0..CHILDREN).map(|k| *m.get(k).unwrap_or(&m[0]))).collect();
     (coarse, parent, children)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn cells(voxels: Vec<[u32; 3]>) -> Cells {
+        let positions = vec![[0.0; 3]; voxels.len()];
+        Cells::new(voxels, &positions)
+    }
 
     fn grid(side: u32) -> Vec<[u32; 3]> {
         (0..side * side * side).map(|i| [i % side, i / side % side, i / side / side]).collect()
@@ -237,32 +260,63 @@ mod tests {
     #[test]
     fn every_point_has_one_slot_that_points_back() {
         for count in [1usize, 5, 8, 9, 23, 64] {
-            let cells = &grid(4)[..count];
-            let p = patches(cells, SerializedOrder::Hilbert, 8);
-            assert_eq!(p.index.len() % 8, 0);
+            let p = patches(&cells(grid(4)[..count].to_vec()), SerializedOrder::Hilbert, 8);
+            assert_eq!(p.index.len(), count.div_ceil(8) * 8);
             for (i, &slot) in p.slot.iter().enumerate() {
                 assert_eq!(p.index[slot as usize], i as i32);
                 assert!(!p.hidden[slot as usize]);
             }
+            assert_eq!(p.hidden.iter().filter(|&&h| h).count(), 8usize.saturating_sub(count));
         }
     }
 
     #[test]
-    fn neighbours_are_one_step_away() {
-        let cells = grid(3);
-        let table = neighbours(&cells);
-        let middle = 13;
-        assert!(table[middle * NEIGHBOURS..(middle + 1) * NEIGHBOURS].iter().all(|&n| n < 27));
-        assert_eq!(table[..NEIGHBOURS].iter().filter(|&&n| n == 27).count(), 19);
-        assert_eq!(cells[table[NEIGHBOURS * 13] as usize], [0, 0, 0]);
-    }
-
-    #[test]
     fn pooling_halves_the_resolution() {
-        let (coarse, parent, children) = pool(&grid(4));
+        let (coarse, parent, children) = pool(&cells(grid(4)));
         assert_eq!((coarse.len(), children.len()), (8, 64));
         for (i, &p) in parent.iter().enumerate() {
             assert!(children[p as usize * CHILDREN..][..CHILDREN].contains(&(i as i32)));
+        }
+    }
+
+    #[test]
+    fn a_crowded_voxel_is_pooled_once() {
+        let (coarse, parent, children) = pool(&cells(vec![[5, 5, 5]; 20]));
+        assert_eq!((coarse, parent), (vec![[2, 2, 2]], vec![0; 20]));
+        assert_eq!(children, [0; CHILDREN]);
+    }
+
+    #[test]
+    fn means_of_sampling_voxels_keep_their_voxel() {
+        // 0.069 and 0.071 are averages of neighbouring voxels although they are 2 mm apart
+        let at = |x: f32| [x, 0.0, 0.0];
+        assert_eq!(
+            voxels(&[at(-0.01), at(0.069), at(0.071), at(0.209)], 0.07),
+            [[0, 0, 0], [1, 0, 0], [2, 0, 0], [3, 0, 0]]
+        );
+        // far away, but in range
+        assert!(voxels(&[at(-1.0e9), at(1.0e9)], 0.07)[1][0] < 1 << BITS);
+    }
+
+    #[test]
+    fn scenes_are_kept_apart_and_an_empty_one_is_no_harm() {
+        let sample = |count: usize| PointSample {
+            positions: (0..count).map(|i| [i as f32 * 0.07 + 0.03, 0.0, 0.0]).collect(),
+            features: vec![[0.0; 9]; count],
+            grid_m: 0.07,
+        };
+        let (a, empty, b) = (sample(100), sample(0), sample(30));
+        let config = PointEncoderConfig::nano();
+        let plan = PointPlan::new(&[&a, &empty, &b], &config);
+        assert_eq!(plan.fine_ranges(), [0..100, 100..100, 100..130]);
+        assert_eq!(plan.coarse_ranges(), [0..25, 25..25, 25..33]);
+        assert_eq!(plan.coarse_positions().len(), 33);
+        for stage in &plan.stages {
+            let scene = |row: i32| stage.ranges.iter().position(|r| r.contains(&(row as usize)));
+            for patches in &stage.patches {
+                assert!(patches.index.chunks(config.patch_size).all(|p| p.iter().all(|&i| scene(i) == scene(p[0]))));
+            }
+            assert!(stage.children.chunks(CHILDREN).all(|c| c.iter().all(|&i| scene(i) == scene(c[0]))));
         }
     }
 }

@@ -1,7 +1,5 @@
 //! A fused cloud in, one averaged point a voxel with its input features out.
 
-use std::collections::BTreeMap;
-
 use vantage_scene::{Aabb, PointCloud};
 
 use super::config::PointSampleConfig;
@@ -10,6 +8,8 @@ use super::config::PointSampleConfig;
 pub(crate) const FEATURES: usize = 9;
 /// Factor by which the grid grows while a scene has too many points.
 const COARSEN: f32 = 1.15;
+/// Past this factor the surplus voxels are cut off instead.
+const MAX_SCALE: f32 = 1.0e3;
 
 /// The point encoder's input for one scene.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -22,14 +22,8 @@ pub struct PointSample {
     pub grid_m: f32,
 }
 
-/// Running sums of a voxel.
-#[derive(Default)]
-struct Cell {
-    count: f32,
-    position: [f32; 3],
-    color: [f32; 3],
-    normal: [f32; 3],
-}
+/// Bits of a voxel coordinate in a sorting key; points further than 2^20 voxels from the origin share the outermost voxel.
+const KEY_BITS: u32 = 21;
 
 impl PointSample {
     /// Averages `cloud` over voxels: those of the room's shell (`shell[i]` true) are coarser. Voxels come in lexicographic
@@ -37,51 +31,48 @@ impl PointSample {
     pub fn from_cloud(cloud: &PointCloud, shell: &[bool], bounds: &Aabb, config: &PointSampleConfig) -> Self {
         let mut scale = 1.0f32;
         loop {
-            let cells = collect(cloud, shell, config.grid_m * scale, config.shell_grid_m * scale);
-            if cells.len() <= config.max_points || scale > 1.0e3 {
-                return Self { grid_m: config.grid_m * scale, ..Self::from_cells(cells.into_values().take(config.max_points), bounds) };
+            let keyed = keyed_points(cloud, shell, config.grid_m * scale, config.shell_grid_m * scale);
+            let voxels = || keyed.chunk_by(|a, b| a.0 == b.0);
+            if voxels().count() <= config.max_points || scale > MAX_SCALE {
+                let (positions, features) = voxels().take(config.max_points).map(|v| average(cloud, v, bounds)).unzip();
+                return Self { positions, features, grid_m: config.grid_m * scale };
             }
             scale *= COARSEN;
         }
     }
-
-    fn from_cells(cells: impl Iterator<Item = Cell>, bounds: &Aabb) -> Self {
-        let mut out = Self::default();
-        for cell in cells {
-            let position = cell.position.map(|x| x / cell.count);
-            let length = cell.normal.iter().map(|x| x * x).sum::<f32>().sqrt().max(1.0e-6);
-            let mut features = [0.0; FEATURES];
-            for k in 0..3 {
-                let (low, high) = (bounds.min[k] as f32, bounds.max[k] as f32);
-                features[k] = 2.0 * (position[k] - low) / (high - low).max(1.0e-6) - 1.0;
-                features[3 + k] = cell.color[k] / cell.count / 127.5 - 1.0;
-                features[6 + k] = cell.normal[k] / length;
-            }
-            out.positions.push(position);
-            out.features.push(features);
-        }
-        out
-    }
 }
 
-fn collect(cloud: &PointCloud, shell: &[bool], grid_m: f32, shell_grid_m: f32) -> BTreeMap<(bool, [i32; 3]), Cell> {
-    let mut cells: BTreeMap<(bool, [i32; 3]), Cell> = BTreeMap::new();
-    for i in 0..cloud.len() {
-        let p = cloud.positions[i];
-        if p.iter().any(|x| !x.is_finite()) {
-            continue;
-        }
-        let is_shell = shell.get(i).copied().unwrap_or(false);
-        let grid = if is_shell { shell_grid_m } else { grid_m };
-        let cell = cells.entry((is_shell, p.map(|x| (x / grid).floor() as i32))).or_default();
-        cell.count += 1.0;
-        for k in 0..3 {
-            cell.position[k] += p[k];
-            cell.color[k] += f32::from(cloud.colors[i][k]);
-            cell.normal[k] += cloud.normals[i][k];
-        }
+/// Each finite point's voxel and index, sorted: objects before the shell, voxels in lexicographic order.
+fn keyed_points(cloud: &PointCloud, shell: &[bool], grid_m: f32, shell_grid_m: f32) -> Vec<(u64, u32)> {
+    let half = 1i32 << (KEY_BITS - 1);
+    let mut keyed: Vec<(u64, u32)> = (0u32..)
+        .zip(&cloud.positions)
+        .filter(|(_, p)| p.iter().all(|x| x.is_finite()))
+        .map(|(i, p)| {
+            let is_shell = shell.get(i as usize).copied().unwrap_or(false);
+            let grid = if is_shell { shell_grid_m } else { grid_m };
+            let voxel = p.map(|x| ((x / grid).floor() as i32).clamp(-half, half - 1) + half);
+            (voxel.iter().fold(u64::from(is_shell), |key, &v| (key << KEY_BITS) | v as u64), i)
+        })
+        .collect();
+    keyed.sort_unstable();
+    keyed
+}
+
+/// Mean position and input features of the points of one voxel.
+fn average(cloud: &PointCloud, voxel: &[(u64, u32)], bounds: &Aabb) -> ([f32; 3], [f32; FEATURES]) {
+    let mean = |of: &dyn Fn(usize) -> f32| voxel.iter().map(|&(_, i)| of(i as usize)).sum::<f32>() / voxel.len() as f32;
+    let position: [f32; 3] = std::array::from_fn(|k| mean(&|i| cloud.positions[i][k]));
+    let normal: [f32; 3] = std::array::from_fn(|k| mean(&|i| cloud.normals[i][k]));
+    let length = normal.iter().map(|x| x * x).sum::<f32>().sqrt().max(1.0e-6);
+    let mut features = [0.0; FEATURES];
+    for k in 0..3 {
+        let (low, high) = (bounds.min[k] as f32, bounds.max[k] as f32);
+        features[k] = 2.0 * (position[k] - low) / (high - low).max(1.0e-6) - 1.0;
+        features[3 + k] = mean(&|i| f32::from(cloud.colors[i][k])) / 127.5 - 1.0;
+        features[6 + k] = normal[k] / length;
     }
-    cells
+    (position, features)
 }
 
 #[cfg(test)]
@@ -107,5 +98,33 @@ mod tests {
         assert_eq!(fine.features[0][3..], [1.0, -1.0, -1.0, 0.0, 0.0, 1.0]);
         let few = PointSample::from_cloud(&cloud, &[], &bounds, &PointSampleConfig { max_points: 50, ..config });
         assert!((30..=50).contains(&few.positions.len()));
+    }
+    #[test]
+    fn a_voxel_is_the_mean_of_its_points() {
+        let mut cloud = line(3);
+        cloud.positions = vec![[-0.02, 0.03, 0.01], [-0.06, 0.05, 0.03], [f32::NAN, 0.0, 0.0]];
+        cloud.colors = vec![[0, 0, 255], [255, 0, 255], [0, 0, 0]];
+        cloud.normals[1] = [0.0, 1.0, 0.0];
+        let bounds = Aabb { min: [-1.04, 0.0, 0.0], max: [0.96, 0.08, 0.04] };
+        let sample = PointSample::from_cloud(&cloud, &[], &bounds, &PointSampleConfig::default());
+        assert_eq!((sample.positions.len(), sample.grid_m), (1, 0.07));
+        let half = std::f32::consts::FRAC_1_SQRT_2;
+        let expected = [0.0, 0.0, 0.0, 0.0, -1.0, 1.0, 0.0, half, half];
+        for (got, want) in sample.features[0].iter().zip(expected) {
+            assert!((got - want).abs() < 1e-5, "{:?}", sample.features[0]);
+        }
+    }
+
+    #[test]
+    fn far_points_and_no_points_are_no_harm() {
+        let cloud = PointCloud {
+            positions: vec![[f32::MAX; 3], [f32::MIN; 3], [0.0; 3]],
+            colors: vec![[0; 3]; 3],
+            normals: vec![[0.0; 3]; 3],
+        };
+        let bounds = Aabb { min: [0.0; 3], max: [0.0; 3] };
+        let config = PointSampleConfig { max_points: 2, ..PointSampleConfig::default() };
+        assert_eq!(PointSample::from_cloud(&cloud, &[], &bounds, &config).positions.len(), 2);
+        assert!(PointSample::from_cloud(&PointCloud::default(), &[], &bounds, &config).positions.is_empty());
     }
 }
