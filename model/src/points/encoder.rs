@@ -138,6 +138,7 @@ impl PointEncoder {
 #[cfg(test)]
 mod tests {
     use super::super::sample::PointSample;
+    use super::super::sparse_conv::{NEIGHBOURS, sparse_conv};
     use super::*;
     use burn::module::{ModuleVisitor, Param};
     use burn::tensor::{Gradients, TensorData};
@@ -288,6 +289,15 @@ mod tests {
             PointEncoderConfig { channels: vec![48, 96, 160], heads: vec![2, 4, 5], ..PointEncoderConfig::nano() };
         for config in [PointEncoderConfig::nano(), wide] {
             let scenes: Vec<PointSample> = (1..5).map(furniture).collect();
+            let (device, width) = (Device::flex(), config.channels[0]);
+            let conv = LinearConfig::new(NEIGHBOURS * width, width).init(&device);
+            let stage = PointPlan::new(&[&scenes[0]], &config).stages[0].conv.index(&device);
+            let once = || {
+                let from = Instant::now();
+                sparse_conv(Tensor::ones([3000, width], &device), &conv, &stage);
+                1e3 * from.elapsed().as_secs_f64()
+            };
+            println!("one convolution of 3000 points: {:.1} ms", (0..20).map(|_| once()).fold(f64::INFINITY, f64::min));
             for count in [1, 4] {
                 let scenes: Vec<&PointSample> = scenes.iter().take(count).collect();
                 let flat: Vec<f32> = scenes.iter().flat_map(|s| s.features.iter().flatten().copied()).collect();
