@@ -24,12 +24,12 @@ pub enum ModelError {
         reason: String,
     },
     /// model.safetensors is not usable.
-    #[error("{origin}: model.safetensors: {reason}")]
+    #[error("{origin}: model.safetensors: {fault}")]
     Weights {
         /// The model folder.
         origin: String,
         /// What is wrong, naming the tensor.
-        reason: String,
+        fault: WeightsFault,
     },
     /// tokenizer.json is not usable.
     #[error("tokenizer: {reason}")]
@@ -46,4 +46,85 @@ pub enum ModelError {
     /// The question has no text.
     #[error("the question is empty")]
     EmptyQuestion,
+}
+
+/// What is wrong with model.safetensors.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WeightsFault {
+    /// The header or its offsets do not fit the file.
+    #[error("{reason} (the file has {bytes} bytes); it is truncated or damaged, copy it again")]
+    Damaged {
+        /// Size of the file.
+        bytes: usize,
+        /// What the reader said.
+        reason: String,
+    },
+    /// Tensors that the config's model has and the file lacks.
+    #[error("{} missing: {}", count(.0), list(.0))]
+    Missing(Vec<String>),
+    /// Tensors that the file has and the config's model lacks.
+    #[error("{} with no place in the config's model: {}", count(.0), list(.0))]
+    Extra(Vec<String>),
+    /// A tensor of another shape.
+    #[error("tensor {tensor} has shape {stored:?}, the config asks for {expected:?}")]
+    Shape {
+        /// The tensor.
+        tensor: String,
+        /// Its shape in the file.
+        stored: Vec<usize>,
+        /// The shape in the model.
+        expected: Vec<usize>,
+    },
+    /// A tensor of a number type that cannot be loaded into the model's.
+    #[error("tensor {tensor} is {stored}, the model needs {expected}")]
+    NumberType {
+        /// The tensor.
+        tensor: String,
+        /// Its type in the file.
+        stored: String,
+        /// The types that can be read.
+        expected: String,
+    },
+    /// A tensor with NaN or infinite values.
+    #[error("tensor {tensor} holds values that are not finite, the first at index {index}")]
+    NotFinite {
+        /// The tensor.
+        tensor: String,
+        /// Row-major index of the first.
+        index: usize,
+    },
+    /// The tensors could not be moved between file and model.
+    #[error("{0}")]
+    Transfer(String),
+}
+
+/// Names listed in full when tensors are missing or too many.
+const LISTED: usize = 10;
+
+fn count(names: &[String]) -> String {
+    format!("{} tensor{}", names.len(), if names.len() == 1 { "" } else { "s" })
+}
+
+fn list(names: &[String]) -> String {
+    let shown = names.iter().take(LISTED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(LISTED) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lists_of_tensors_are_cut_and_counted() {
+        let names: Vec<String> = (0..13).map(|i| format!("layer{i}")).collect();
+        let text = WeightsFault::Missing(names).to_string();
+        assert!(text.starts_with("13 tensors missing: layer0, ") && text.ends_with("layer9 and 3 more"), "{text}");
+        assert_eq!(
+            WeightsFault::Extra(vec!["a".to_owned()]).to_string(),
+            "1 tensor with no place in the config's model: a"
+        );
+    }
 }

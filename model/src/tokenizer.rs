@@ -65,10 +65,22 @@ impl Tokenizer {
         Self::wrap(tokenizers::Tokenizer::from_bytes(bytes).map_err(fault)?)
     }
 
+    /// Reads tokenizer.json in the Hugging Face format from the disk.
+    ///
+    /// # Errors
+    /// [`ModelError::File`] when it cannot be read, else as [`Self::from_bytes`].
+    pub fn from_file(path: &Path) -> Result<Self, ModelError> {
+        let bytes = std::fs::read(path).map_err(|source| ModelError::File { path: path.to_owned(), source })?;
+        Self::from_bytes(&bytes)
+    }
+
     fn wrap(inner: tokenizers::Tokenizer) -> Result<Self, ModelError> {
         let missing: Vec<&str> = SPECIAL.into_iter().filter(|s| inner.token_to_id(s).is_none()).collect();
         if !missing.is_empty() {
-            return Err(fault(format!("it lacks the tokens {}; is it this model's tokenizer.json?", missing.join(", "))));
+            return Err(fault(format!(
+                "it lacks the tokens {}; is it this model's tokenizer.json?",
+                missing.join(", ")
+            )));
         }
         let id = |i: usize| inner.token_to_id(SPECIAL[i]).unwrap_or(0);
         let special = SpecialTokens {
@@ -88,11 +100,13 @@ impl Tokenizer {
     /// Trains a byte-level BPE on `corpus`; equal corpora give equal tokenizers.
     ///
     /// # Errors
-    /// [`ModelError::Tokenizer`] from the trainer.
+    /// [`ModelError::Tokenizer`] from the trainer, or when `vocab_size` leaves no room for a token per box number.
     pub fn train_bpe(corpus: impl Iterator<Item = String> + Send, vocab_size: usize) -> Result<Self, ModelError> {
         let mut inner = tokenizers::Tokenizer::new(BPE::default());
-        let split = Split::new(SplitPattern::Regex(PIECES.to_owned()), SplitDelimiterBehavior::Isolated, false).map_err(fault)?;
-        let steps = vec![PreTokenizerWrapper::from(split), PreTokenizerWrapper::from(ByteLevel::new(false, false, false))];
+        let split = Split::new(SplitPattern::Regex(PIECES.to_owned()), SplitDelimiterBehavior::Isolated, false)
+            .map_err(fault)?;
+        let steps =
+            vec![PreTokenizerWrapper::from(split), PreTokenizerWrapper::from(ByteLevel::new(false, false, false))];
         inner.with_pre_tokenizer(Some(Sequence::new(steps)));
         inner.with_decoder(Some(ByteLevelDecoder::default()));
         let special: Vec<AddedToken> = SPECIAL.iter().map(|s| AddedToken::from(*s, true)).collect();
@@ -104,7 +118,23 @@ impl Tokenizer {
             .build();
         let numbers = (0..NUMBER_REPEATS).map(|_| (0..=255).map(|n: u32| n.to_string()).collect::<Vec<_>>().join(", "));
         inner.train(&mut TrainerWrapper::from(trainer), numbers.chain(corpus)).map_err(fault)?;
-        Self::wrap(inner)
+        let trained = Self::wrap(inner)?;
+        trained.check_box_tokens()?;
+        Ok(trained)
+    }
+
+    /// Every number of a box and the separator between two must be one token each: 13 tokens a box, of which the
+    /// decoder learns the places.
+    fn check_box_tokens(&self) -> Result<(), ModelError> {
+        for piece in (0..=u8::MAX).map(|n| n.to_string()).chain([", ".to_owned()]) {
+            let count = self.encode(&piece)?.len();
+            if count != 1 {
+                return Err(fault(format!(
+                    "`{piece}` became {count} tokens instead of one; train with a larger vocabulary"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Writes tokenizer.json.
@@ -158,39 +188,46 @@ impl Tokenizer {
     }
 }
 
-/// Turns tokens into text as they come, whole characters only.
+/// Turns tokens into text as they come, whole characters only. Byte-level tokens join without context, so only the
+/// tokens of an unfinished character are kept.
 #[derive(Debug)]
 pub struct StreamDecoder<'a> {
     tokenizer: &'a Tokenizer,
-    ids: Vec<u32>,
-    emitted: usize,
+    unfinished: Vec<u32>,
 }
 
 impl<'a> StreamDecoder<'a> {
     /// A decoder at the start of a text.
     pub fn new(tokenizer: &'a Tokenizer) -> Self {
-        Self { tokenizer, ids: Vec::new(), emitted: 0 }
+        Self { tokenizer, unfinished: Vec::new() }
     }
 
     /// The text that `id` completes; empty in the middle of a character.
     pub fn push(&mut self, id: u32) -> String {
-        self.ids.push(id);
-        let text = self.tokenizer.decode(&self.ids).unwrap_or_default();
-        if text.ends_with('\u{FFFD}') {
+        self.unfinished.push(id);
+        let text = self.tokenizer.decode(&self.unfinished).unwrap_or_default();
+        if text.ends_with(char::REPLACEMENT_CHARACTER) {
             return String::new();
         }
-        let piece = text.get(self.emitted..).unwrap_or_default().to_owned();
-        self.emitted = text.len();
-        piece
+        self.unfinished.clear();
+        text
+    }
+
+    /// What is left at the end: empty, or replacement characters for one that never became whole.
+    pub fn finish(self) -> String {
+        self.tokenizer.decode(&self.unfinished).unwrap_or_default()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::sync::LazyLock;
 
     fn small() -> Tokenizer {
-        let corpus = (0..50).map(|_| "First, I look for the red chair. The answer is red, and the box is next to it.".to_owned());
+        let corpus = (0..50)
+            .map(|_| "First, I look for the red chair. The answer is red, and the box is next to it.".to_owned());
         Tokenizer::train_bpe(corpus, 900).unwrap()
     }
 
@@ -213,6 +250,36 @@ mod tests {
         assert_eq!(t.decode(&ids).unwrap(), text);
         let mut stream = StreamDecoder::new(&t);
         assert_eq!(ids.iter().map(|&id| stream.push(id)).collect::<String>(), text);
+        assert_eq!(stream.finish(), "");
+    }
+
+    #[test]
+    fn a_character_cut_off_is_held_back_until_the_end() {
+        let t = small();
+        let ids = t.encode("é").unwrap();
+        assert_eq!(ids.len(), 2, "two bytes, never merged in this corpus");
+        let mut stream = StreamDecoder::new(&t);
+        assert_eq!(stream.push(ids[0]), "");
+        assert_eq!(stream.finish(), "\u{FFFD}");
+    }
+
+    #[test]
+    fn a_saved_tokenizer_is_read_back_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tokenizer.json");
+        let t = small();
+        t.save(&path).unwrap();
+        let back = Tokenizer::from_file(&path).unwrap();
+        assert_eq!(back.special(), t.special());
+        assert_eq!(back.inner.to_string(false).unwrap(), t.inner.to_string(false).unwrap());
+        let missing = Tokenizer::from_file(&dir.path().join("none.json")).unwrap_err().to_string();
+        assert!(missing.contains("none.json"), "{missing}");
+    }
+
+    #[test]
+    fn a_vocabulary_too_small_for_the_numbers_is_refused() {
+        let error = Tokenizer::train_bpe(std::iter::empty(), 300).unwrap_err().to_string();
+        assert!(error.contains("larger vocabulary"), "{error}");
     }
 
     #[test]
@@ -228,5 +295,18 @@ mod tests {
         let error = Tokenizer::wrap(foreign).unwrap_err().to_string();
         assert!(error.contains("<obj>"), "{error}");
         assert!(small().check_vocab(7).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_comes_back_whole(text in any::<String>()) {
+            static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(small);
+            let ids = TOKENIZER.encode(&text).unwrap();
+            prop_assert_eq!(&TOKENIZER.decode(&ids).unwrap(), &text);
+            let mut stream = StreamDecoder::new(&TOKENIZER);
+            let mut streamed: String = ids.iter().map(|&id| stream.push(id)).collect();
+            streamed += &stream.finish();
+            prop_assert_eq!(streamed, text);
+        }
     }
 }

@@ -1,11 +1,13 @@
 //! Text in, [`Parsed`] out, or the place where it leaves the grammar.
 
+use std::fmt;
+
 use super::text_box::TextBox;
 
 /// Words that say nothing about a box when they stand at the edge of the phrase before it.
 const IDLE_WORDS: [&str; 22] = [
-    "the", "a", "an", "is", "are", "at", "here", "there", "it", "and", "in", "on", "this", "that", "i", "see", "found", "find", "with",
-    "of", "was", "one",
+    "the", "a", "an", "is", "are", "at", "here", "there", "it", "and", "in", "on", "this", "that", "i", "see", "found",
+    "find", "with", "of", "was", "one",
 ];
 
 /// A piece of text or a box.
@@ -97,7 +99,10 @@ fn part(text: &str, at: &mut usize, open: &'static str, close: &'static str) -> 
         return Err(GrammarError::Missing { mark: open, offset: start });
     }
     let inner = start + open.len();
-    let end = text[inner..].find(close).map(|i| inner + i).ok_or(GrammarError::Missing { mark: close, offset: text.len() })?;
+    let end = text[inner..]
+        .find(close)
+        .map(|i| inner + i)
+        .ok_or(GrammarError::Missing { mark: close, offset: text.len() })?;
     *at = end + close.len();
     spans(&text[inner..end], inner)
 }
@@ -112,10 +117,10 @@ fn spans(part: &str, offset: usize) -> Result<Vec<Span>, GrammarError> {
         let open = part[at..].find(OPEN).map_or(part.len(), |i| at + i);
         if open > at {
             let text = &part[at..open];
-            for mark in ["<think>", "</think>", "<answer>", "</answer>", CLOSE] {
-                if let Some(i) = text.find(mark) {
-                    return Err(GrammarError::Misplaced { mark, offset: offset + at + i });
-                }
+            let marks = ["<think>", "</think>", "<answer>", "</answer>", CLOSE];
+            let first = marks.into_iter().filter_map(|mark| text.find(mark).map(|i| (i, mark))).min();
+            if let Some((i, mark)) = first {
+                return Err(GrammarError::Misplaced { mark, offset: offset + at + i });
             }
             out.push(Span::Text(text.to_owned()));
         }
@@ -176,12 +181,43 @@ impl Parsed {
     }
 }
 
-/// The text of `spans` with single spaces, none before punctuation, and no colon or comma left hanging at the end.
+/// The canonical text, which [`parse`] reads back to an equal value when no text span is empty or next to another one.
+impl fmt::Display for Parsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let write = |f: &mut fmt::Formatter<'_>, spans: &[Span]| {
+            spans.iter().try_for_each(|span| match span {
+                Span::Text(t) => f.write_str(t),
+                Span::Box(b) => b.fmt(f),
+            })
+        };
+        f.write_str("<think>")?;
+        write(f, &self.think)?;
+        f.write_str("</think><answer>")?;
+        write(f, &self.answer)?;
+        f.write_str("</answer>")
+    }
+}
+
+/// The text of `spans` with single spaces, none before punctuation, and nothing left hanging where a box stood: no
+/// colon or comma before a full stop or at the end, no empty brackets.
 fn plain(spans: &[Span]) -> String {
     let joined: String = spans.iter().map(|s| if let Span::Text(t) = s { t.as_str() } else { " " }).collect();
     let mut out = String::with_capacity(joined.len());
     for word in joined.split_whitespace() {
+        let word = match (word.strip_prefix(')'), out.strip_suffix('(')) {
+            (Some(rest), Some(before)) => {
+                out.truncate(before.trim_end().len());
+                rest
+            }
+            _ => word,
+        };
+        if word.is_empty() {
+            continue;
+        }
         let punctuation = word.chars().all(|c| matches!(c, '.' | ',' | ';' | ':' | '!' | '?'));
+        if punctuation {
+            out.truncate(out.trim_end_matches([':', ',']).len());
+        }
         if !out.is_empty() && !punctuation {
             out.push(' ');
         }
@@ -210,11 +246,13 @@ fn labelled(spans: &[Span]) -> Vec<(String, TextBox)> {
     out
 }
 
-/// The last clause of `text` without idle words at its edges, in lower case.
+/// The last clause of `text` without idle words and quotes at its edges, in lower case.
 fn phrase(text: &str) -> String {
-    let text = text.trim().trim_end_matches([':', ',', '.', '(', ' ']);
-    let clause = text.rsplit(['.', ',', ';', ':', '(', '\n']).next().unwrap_or_default().to_lowercase();
-    let words: Vec<&str> = clause.split_whitespace().collect();
+    const CLAUSE_ENDS: [char; 9] = ['.', ',', ';', ':', '!', '?', '(', ')', '\n'];
+    let text = text.trim_end_matches(|c: char| c.is_whitespace() || CLAUSE_ENDS.contains(&c));
+    let clause = text.rsplit(CLAUSE_ENDS).next().unwrap_or_default().to_lowercase();
+    let quote = |c: char| matches!(c, '"' | '\'' | '`' | '*' | '“' | '”');
+    let words: Vec<&str> = clause.split_whitespace().map(|w| w.trim_matches(quote)).filter(|w| !w.is_empty()).collect();
     let idle = |w: &&str| IDLE_WORDS.contains(w);
     let start = words.iter().position(|w| !idle(w)).unwrap_or(words.len());
     let end = words.iter().rposition(|w| !idle(w)).map_or(start, |i| i + 1);
@@ -244,11 +282,36 @@ mod tests {
         let error = |text: &str| parse(text).unwrap_err();
         assert!(matches!(error("hello"), GrammarError::Missing { mark: "<think>", offset: 0 }));
         assert!(matches!(error("<think>a"), GrammarError::Missing { mark: "</think>", .. }));
-        assert!(matches!(error("<think>a</think>b<answer>c</answer>"), GrammarError::Missing { mark: "<answer>", offset: 16 }));
+        assert!(matches!(
+            error("<think>a</think>b<answer>c</answer>"),
+            GrammarError::Missing { mark: "<answer>", offset: 16 }
+        ));
         assert!(matches!(error("<think>a</think><answer> </answer>"), GrammarError::EmptyAnswer { .. }));
         assert!(matches!(error("<think>a</think><answer>b</answer>c"), GrammarError::Trailing { offset: 34 }));
-        assert!(matches!(error("<think>a<think>b</think><answer>c</answer>"), GrammarError::Misplaced { mark: "<think>", .. }));
-        for bad in ["1, 2, 3, 4, 5", "1, 2, 3, 4, 5, 256", "1, 2, 3, 4, 5, 6, 7", "a, 2, 3, 4, 5, 6", "1, 2, 3, 4, 5, -6", ""] {
+        assert!(matches!(
+            error("<think>a<think>b</think><answer>c</answer>"),
+            GrammarError::Misplaced { mark: "<think>", offset: 8 }
+        ));
+        assert!(matches!(
+            error("<think>a</think><think>b</think><answer>c</answer>"),
+            GrammarError::Missing { mark: "<answer>", offset: 16 }
+        ));
+        assert!(matches!(error("<think>a</think><answer>b</answer></answer>"), GrammarError::Trailing { offset: 34 }));
+        assert!(matches!(
+            error("<think></obj><answer></think><answer>c</answer>"),
+            GrammarError::Misplaced { mark: "</obj>", offset: 7 }
+        ));
+        assert!(matches!(
+            error("<think>a</think><answer>ä <obj>1, 2</answer>"),
+            GrammarError::Missing { mark: "</obj>", .. }
+        ));
+        assert!(matches!(
+            error("<think><answer></think>x</answer>"),
+            GrammarError::Misplaced { mark: "<answer>", offset: 7 }
+        ));
+        for bad in
+            ["1, 2, 3, 4, 5", "1, 2, 3, 4, 5, 256", "1, 2, 3, 4, 5, 6, 7", "a, 2, 3, 4, 5, 6", "1, 2, 3, 4, 5, -6", ""]
+        {
             let text = format!("<think>a</think><answer><obj>{bad}</obj></answer>");
             assert!(matches!(error(&text), GrammarError::BadBox { offset: 24, .. }), "{bad}");
         }
@@ -258,7 +321,40 @@ mod tests {
     fn labels_are_the_last_phrase() {
         assert_eq!(phrase("I looked around. The red chair is here: "), "red chair");
         assert_eq!(phrase("First, I see a night stand at "), "night stand");
+        assert_eq!(phrase("Here is the \"Office Chair\" ("), "office chair");
+        assert_eq!(phrase("Where can I sit? On the sofa: "), "sofa");
         assert_eq!(phrase(" , "), "");
+        assert_eq!(phrase(""), "");
+        let parsed = parse(
+            "<think></think><answer>The chairs <obj>1,2,3,4,5,6</obj> and <obj> 7 ,8, 9,10,11,12 </obj></answer>\n",
+        )
+        .unwrap();
+        assert_eq!(
+            parsed.answer_boxes().iter().map(|(label, _)| label.as_str()).collect::<Vec<_>>(),
+            ["chairs", "chairs"]
+        );
+    }
+
+    #[test]
+    fn nothing_hangs_where_a_box_stood() {
+        let answer =
+            |inner: &str| parse(&format!(" <think>x</think> <answer>{inner}</answer> ")).unwrap().answer_text();
+        let b = "<obj>1, 2, 3, 4, 5, 6</obj>";
+        assert_eq!(answer(&format!("It is here: {b}.")), "It is here.");
+        assert_eq!(answer(&format!("The chair ({b}) is red")), "The chair is red");
+        assert_eq!(answer(&format!("the chair {b}, and the desk {b} ")), "the chair, and the desk");
+        assert_eq!(answer(b), "");
+    }
+
+    /// Spans as the parser gives them: no empty text, no two texts in a row.
+    fn any_spans() -> impl Strategy<Value = Vec<Span>> {
+        let text = "[a-zA-Z0-9 ,.:>ä/]{1,12}";
+        proptest::collection::vec((proptest::option::of(text), any::<[u8; 3]>(), any::<[u8; 3]>()), 0..4).prop_map(
+            |parts| {
+                let boxed = |center, extent| Span::Box(TextBox { center, extent });
+                parts.into_iter().flat_map(|(t, c, e)| t.map(Span::Text).into_iter().chain([boxed(c, e)])).collect()
+            },
+        )
     }
 
     proptest! {
@@ -271,10 +367,10 @@ mod tests {
         }
 
         #[test]
-        fn printed_boxes_are_read_back(c in any::<[u8; 3]>(), e in any::<[u8; 3]>()) {
-            let b = TextBox { center: c, extent: e };
-            let parsed = parse(&format!("<think>x</think><answer>{b}</answer>")).unwrap();
-            prop_assert_eq!(parsed.answer_boxes()[0].1, b);
+        fn what_is_printed_is_read_back(think in any_spans(), mut answer in any_spans()) {
+            answer.push(Span::Text("red".to_owned()));
+            let parsed = Parsed { think, answer };
+            prop_assert_eq!(parse(&parsed.to_string()).unwrap(), parsed);
         }
     }
 }
