@@ -7,6 +7,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::layout::PartShape;
+use super::placement::{Extent, Surface};
 
 /// The colours, well apart from each other and from walls and floors.
 pub const COLORS: [(&str, [u8; 3]); 10] = [
@@ -31,15 +32,19 @@ pub(crate) enum Place {
     Floor,
     /// On top of furniture of these classes.
     On(&'static [&'static str]),
+    /// On the floor, or on top of furniture of these classes.
+    FloorOrOn(&'static [&'static str]),
 }
 
 /// A class.
 pub(crate) struct Class {
     pub(crate) name: &'static str,
     pub(crate) place: Place,
-    /// Chance that one is tried in a room; above 1, several.
+    /// Chance that a room has any.
     pub(crate) share: f64,
-    /// Whether copies beyond the first get a small extra turn.
+    /// Most copies in a room that has some; each number is equally likely.
+    pub(crate) most: usize,
+    /// Whether some of them stand askew.
     pub(crate) turned: bool,
 }
 
@@ -47,30 +52,34 @@ const ON_TABLES: &[&str] = &["table", "desk", "dresser", "cabinet", "night stand
 const ON_DESKS: &[&str] = &["table", "desk", "dresser", "cabinet"];
 const ON_SOFT: &[&str] = &["bed", "sofa"];
 
-const fn class(name: &'static str, place: Place, share: f64, turned: bool) -> Class {
-    Class { name, place, share, turned }
+const fn class(name: &'static str, place: Place, share: f64, most: usize) -> Class {
+    Class { name, place, share, most, turned: false }
+}
+
+const fn askew(class: Class) -> Class {
+    Class { turned: true, ..class }
 }
 
 /// All classes; those that carry others come first.
 pub(crate) const CLASSES: [Class; 18] = [
-    class("bed", Place::Wall, 0.5, false),
-    class("sofa", Place::Wall, 0.5, false),
-    class("bookshelf", Place::Wall, 0.5, false),
-    class("refrigerator", Place::Wall, 0.35, false),
-    class("cabinet", Place::Wall, 0.5, false),
-    class("dresser", Place::Wall, 0.45, false),
-    class("desk", Place::Wall, 0.5, false),
-    class("night stand", Place::Wall, 0.6, false),
-    class("table", Place::Floor, 0.7, false),
-    class("chair", Place::Floor, 2.2, true),
-    class("garbage bin", Place::Floor, 0.7, false),
-    class("box", Place::Floor, 1.0, true),
-    class("lamp", Place::On(ON_TABLES), 0.8, false),
-    class("monitor", Place::On(ON_DESKS), 0.6, false),
-    class("television", Place::On(ON_DESKS), 0.4, false),
-    class("books", Place::On(ON_TABLES), 0.6, false),
-    class("bag", Place::On(ON_TABLES), 0.4, false),
-    class("pillow", Place::On(ON_SOFT), 1.2, false),
+    class("bed", Place::Wall, 0.55, 1),
+    class("sofa", Place::Wall, 0.55, 1),
+    class("bookshelf", Place::Wall, 0.4, 1),
+    class("refrigerator", Place::Wall, 0.35, 1),
+    class("cabinet", Place::Wall, 0.45, 2),
+    class("dresser", Place::Wall, 0.5, 1),
+    class("desk", Place::Wall, 0.6, 1),
+    class("night stand", Place::Wall, 0.5, 2),
+    class("table", Place::Floor, 0.65, 1),
+    askew(class("chair", Place::Floor, 0.75, 4)),
+    class("garbage bin", Place::Floor, 0.5, 1),
+    askew(class("box", Place::FloorOrOn(ON_DESKS), 0.6, 3)),
+    class("lamp", Place::On(ON_TABLES), 0.7, 2),
+    class("monitor", Place::On(ON_DESKS), 0.5, 1),
+    class("television", Place::On(ON_DESKS), 0.55, 1),
+    class("books", Place::On(ON_TABLES), 0.6, 2),
+    class("bag", Place::FloorOrOn(ON_TABLES), 0.5, 1),
+    class("pillow", Place::On(ON_SOFT), 0.8, 4),
 ];
 
 /// Names of the classes, in order.
@@ -84,11 +93,43 @@ pub const CLASS_NAMES: [&str; CLASSES.len()] = {
     names
 };
 
-/// A part in the object's frame: shape, centre and brightness of its colour.
-pub(crate) type ModelPart = (PartShape, [f64; 3], f64);
+/// What colour a part has.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Tint {
+    /// The object's colour at this brightness.
+    Shade(f64),
+    /// One of its own.
+    Own([u8; 3]),
+}
+
+/// A part in the object's frame: shape, centre and colour.
+pub(crate) type ModelPart = (PartShape, [f64; 3], Tint);
+
+/// Spines of the books in a shelf: dull, so that they are not taken for the shelf's colour.
+const SPINES: [[u8; 3]; 4] = [[120, 70, 66], [70, 84, 104], [92, 104, 80], [134, 118, 88]];
 
 fn cuboid(size: [f64; 3], center: [f64; 3], shade: f64) -> ModelPart {
-    (PartShape::Box { size }, center, shade)
+    (PartShape::Box { size }, center, Tint::Shade(shade))
+}
+
+fn cylinder(radius: f64, height: f64, center: [f64; 3], shade: f64) -> ModelPart {
+    (PartShape::Cylinder { radius, height }, center, Tint::Shade(shade))
+}
+
+/// What things can stand on: the mattress of a bed, the seat of a sofa between its arms, else the whole top.
+pub(crate) fn top_of(name: &str, parts: &[ModelPart]) -> Surface {
+    let whole = Extent::around(parts);
+    match (name, parts) {
+        ("bed", [_, mattress, ..]) => {
+            let Extent { min, max } = Extent::around(std::slice::from_ref(mattress));
+            Surface { min: [min[0], min[1]], max: [max[0], max[1]], height: max[2] }
+        }
+        ("sofa", [seat, back, left, right, ..]) => {
+            let [seat, back, left, right] = [seat, back, left, right].map(|p| Extent::around(std::slice::from_ref(p)));
+            Surface { min: [left.max[0], seat.min[1]], max: [right.min[0], back.min[1]], height: seat.max[2] }
+        }
+        _ => Surface { min: [whole.min[0], whole.min[1]], max: [whole.max[0], whole.max[1]], height: whole.max[2] },
+    }
 }
 
 /// A slab on four legs.
@@ -145,6 +186,16 @@ pub(crate) fn build(name: &str, rng: &mut ChaCha8Rng) -> Vec<ModelPart> {
                 let z = 0.02 + (h - 0.04) * f64::from(i) / 5.0;
                 parts.push(cuboid([w - 0.08, d - 0.03, 0.04], [0.0, -0.015, z], 1.0));
             }
+            // a row of books on the inner boards
+            let pitch = (h - 0.04) / 5.0;
+            for i in 1..4 {
+                let (width, height) = (size(0.25, 0.5) * w, size(0.45, 0.7) * pitch);
+                let x = size(-0.15, 0.15) * w;
+                let z = 0.04 + pitch * f64::from(i) + 0.5 * height;
+                let spine = SPINES[(size(0.0, 4.0) as usize).min(SPINES.len() - 1)];
+                let shape = PartShape::Box { size: [width, 0.6 * d, height] };
+                parts.push((shape, [x, 0.1 * d - 0.015, z], Tint::Own(spine)));
+            }
             parts
         }
         "refrigerator" => {
@@ -181,14 +232,11 @@ pub(crate) fn build(name: &str, rng: &mut ChaCha8Rng) -> Vec<ModelPart> {
             parts
         }
         "garbage bin" => {
-            let (w, h) = (size(0.26, 0.34), size(0.35, 0.5));
-            let wall = 0.03;
-            let mut parts = vec![cuboid([w, w, wall], [0.0, 0.0, 0.5 * wall], 0.7)];
-            for side in [-1.0, 1.0] {
-                parts.push(cuboid([wall, w, h], [side * 0.5 * (w - wall), 0.0, 0.5 * h], 1.0));
-                parts.push(cuboid([w, wall, h], [0.0, side * 0.5 * (w - wall), 0.5 * h], 0.95));
-            }
-            parts
+            let (r, h) = (size(0.13, 0.17), size(0.35, 0.5));
+            vec![
+                cylinder(r, h - 0.03, [0.0, 0.0, 0.5 * (h - 0.03)], 0.95),
+                cylinder(r + 0.015, 0.03, [0.0, 0.0, h - 0.015], 1.0),
+            ]
         }
         "box" => {
             let (w, d, h) = (size(0.4, 0.6), size(0.35, 0.5), size(0.3, 0.45));
@@ -196,10 +244,17 @@ pub(crate) fn build(name: &str, rng: &mut ChaCha8Rng) -> Vec<ModelPart> {
         }
         "lamp" => {
             let (h, r) = (size(0.42, 0.55), size(0.12, 0.16));
+            let shade = 0.45 * h;
+            // a drum or a globe
+            let light = if size(0.0, 1.0) < 0.6 {
+                cylinder(r, shade, [0.0, 0.0, h - 0.5 * shade], 1.0)
+            } else {
+                (PartShape::Sphere { radius: r }, [0.0, 0.0, h - r], Tint::Shade(1.0))
+            };
             vec![
-                cuboid([0.16, 0.16, 0.03], [0.0, 0.0, 0.015], 0.8),
-                cuboid([0.04, 0.04, h - r], [0.0, 0.0, 0.5 * (h - r)], 0.8),
-                (PartShape::Sphere { radius: r }, [0.0, 0.0, h - r], 1.0),
+                cylinder(0.09, 0.03, [0.0, 0.0, 0.015], 0.8),
+                cylinder(0.025, h - 0.2, [0.0, 0.0, 0.5 * (h - 0.2)], 0.8),
+                light,
             ]
         }
         "monitor" => {
@@ -208,6 +263,7 @@ pub(crate) fn build(name: &str, rng: &mut ChaCha8Rng) -> Vec<ModelPart> {
                 cuboid([0.24, 0.18, 0.02], [0.0, 0.0, 0.01], 0.8),
                 cuboid([0.05, 0.05, 0.16], [0.0, 0.03, 0.09], 0.8),
                 cuboid([w, 0.05, h - 0.12], [0.0, 0.0, 0.12 + 0.5 * (h - 0.12)], 1.0),
+                cuboid([w - 0.08, 0.01, h - 0.2], [0.0, -0.03, 0.12 + 0.5 * (h - 0.12)], 0.7),
             ]
         }
         "television" => {
@@ -215,11 +271,20 @@ pub(crate) fn build(name: &str, rng: &mut ChaCha8Rng) -> Vec<ModelPart> {
             vec![
                 cuboid([0.5 * w, 0.2, 0.03], [0.0, 0.0, 0.015], 0.8),
                 cuboid([w, 0.07, h - 0.03], [0.0, 0.0, 0.03 + 0.5 * (h - 0.03)], 1.0),
+                cuboid([w - 0.1, 0.01, h - 0.13], [0.0, -0.04, 0.03 + 0.5 * (h - 0.03)], 0.7),
             ]
         }
         "books" => {
             let (w, d) = (size(0.2, 0.28), size(0.16, 0.22));
-            (0..4).map(|i| cuboid([w - 0.02 * f64::from(i % 2), d, 0.04], [0.0, 0.0, 0.02 + 0.04 * f64::from(i)], 1.0 - 0.05 * f64::from(i % 2))).collect()
+            (0..4)
+                .map(|i| {
+                    cuboid(
+                        [w - 0.02 * f64::from(i % 2), d, 0.04],
+                        [0.0, 0.0, 0.02 + 0.04 * f64::from(i)],
+                        1.0 - 0.05 * f64::from(i % 2),
+                    )
+                })
+                .collect()
         }
         "bag" => {
             let (w, d, h) = (size(0.3, 0.38), size(0.16, 0.22), size(0.24, 0.3));

@@ -2,10 +2,11 @@
 
 mod camera;
 mod catalog;
-
 mod layout;
+mod placement;
 mod questions;
 mod record;
+mod walk;
 
 pub use catalog::{CLASS_NAMES, COLORS};
 pub use layout::{Object, Part, PartShape, Room, RoomConfig, generate, object_at};

@@ -1,17 +1,16 @@
 //! A room in, the frames of a walk through it out, with the noise and holes of a structured-light depth camera.
 
-use std::f64::consts::TAU;
 use std::sync::Arc;
 
-use nalgebra::{Isometry3, Matrix3, Rotation3, Translation3, UnitQuaternion, Vector3};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
-use vantage_calibration::{Distortion, PinholeCamera};
+use vantage_calibration::{Distortion, PinholeCamera, RayTable};
 use vantage_scene::{ColorImage, DepthImage, RgbdFrame};
 
 use super::camera::{Rendering, render};
 use super::layout::Room;
+use super::walk::Walk;
 
 /// Depth noise: deviation = BASE + GROWTH z^2 (metres), of the size that Nguyen et al. 2012 measured for the Kinect.
 const NOISE_BASE_M: f32 = 0.001;
@@ -24,13 +23,6 @@ const GRAZING: f32 = 0.12;
 const SPECKLE: f32 = 0.012;
 /// Largest error of a colour channel.
 const COLOR_NOISE: i32 = 7;
-/// Height of the camera, metres.
-const CAMERA_HEIGHT_M: (f64, f64) = (1.25, 1.5);
-/// The walk's ellipse as a share of the floor's sides.
-const WALK_SHARE: f64 = 0.27;
-/// Downward pitch of the camera, radians.
-const PITCH: f64 = 0.42;
-
 /// How a walk is recorded.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RecordConfig {
@@ -66,36 +58,32 @@ pub struct Recording {
 fn camera(config: &RecordConfig) -> Option<PinholeCamera> {
     let focal = 0.55 * f64::from(config.width);
     let center = |side: u32| 0.5 * (f64::from(side) - 1.0);
-    PinholeCamera::new(config.width, config.height, focal, focal, center(config.width), center(config.height), Distortion::None).ok()
-}
-
-/// Optical pose at `phase` (0 to 1) of the walk: on an ellipse, looking across the room, swinging to both sides.
-fn pose(room: &Room, phase: f64, offset: f64, height: f64) -> Isometry3<f64> {
-    let angle = TAU * (phase + offset);
-    let (x, y) = (0.5 * room.size[0] + WALK_SHARE * room.size[0] * angle.cos(), 0.5 * room.size[1] + WALK_SHARE * room.size[1] * angle.sin());
-    let yaw = angle + 0.5 * TAU + 0.75 * (3.0 * angle).sin();
-    let pitch = PITCH + 0.12 * (2.0 * angle).sin();
-    let forward = Vector3::new(yaw.cos() * pitch.cos(), yaw.sin() * pitch.cos(), -pitch.sin());
-    let right = Vector3::new(yaw.sin(), -yaw.cos(), 0.0);
-    let down = forward.cross(&right);
-    let rotation = Rotation3::from_matrix_unchecked(Matrix3::from_columns(&[right, down, forward]));
-    Isometry3::from_parts(Translation3::new(x, y, height), UnitQuaternion::from_rotation_matrix(&rotation))
+    PinholeCamera::new(
+        config.width,
+        config.height,
+        focal,
+        focal,
+        center(config.width),
+        center(config.height),
+        Distortion::None,
+    )
+    .ok()
 }
 
 /// Records a walk through `room`; equal rooms and settings give equal recordings. Empty for unusable picture sizes.
 pub fn record(room: &Room, config: &RecordConfig) -> Recording {
     let mut rng = ChaCha8Rng::seed_from_u64(room.seed ^ 0x5EED_CA3E);
-    let offset = rng.random::<f64>();
-    let height = rng.random_range(CAMERA_HEIGHT_M.0..CAMERA_HEIGHT_M.1);
+    let walk = Walk::plan(room, &mut rng);
     let noise_seed: u64 = rng.random();
     let Some(camera) = camera(config) else {
         return Recording { frames: Vec::new(), visible_pixels: Vec::new() };
     };
+    let rays = RayTable::new(&camera);
     let shots: Vec<Option<(RgbdFrame, Vec<u32>)>> = (0..config.frames)
         .into_par_iter()
         .map(|i| {
-            let world_from_camera = pose(room, i as f64 / config.frames as f64, offset, height);
-            let rendering = render(room, &camera, &world_from_camera);
+            let world_from_camera = walk.room_from_camera(i as f64 / config.frames as f64);
+            let rendering = render(room, &camera, &rays, &world_from_camera);
             let mut visible = vec![0u32; room.objects.len()];
             for &object in &rendering.object {
                 if let Ok(object) = usize::try_from(object) {
@@ -134,7 +122,11 @@ fn add_noise(rendering: &Rendering, rng: &mut ChaCha8Rng) -> (Vec<u8>, Vec<f32>)
             let hole = rng.random::<f32>() < SPECKLE || facing < GRAZING || !(RANGE_M.0..=RANGE_M.1).contains(&z);
             // four uniform numbers make a bell of deviation 1
             let bell = (0..4).map(|_| rng.random::<f32>() - 0.5).sum::<f32>() * 3.0f32.sqrt();
-            if hole { 0.0 } else { ((z + bell * (NOISE_BASE_M + NOISE_GROWTH_PER_M * z * z)) * 1000.0).round() / 1000.0 }
+            if hole {
+                0.0
+            } else {
+                ((z + bell * (NOISE_BASE_M + NOISE_GROWTH_PER_M * z * z)) * 1000.0).round() / 1000.0
+            }
         })
         .collect();
     (color, depth)
@@ -181,9 +173,14 @@ mod tests {
         let config = RecordConfig { frames: 6, ..RecordConfig::default() };
         let recording = record(&room, &config);
         for (frame, visible) in recording.frames.iter().zip(&recording.visible_pixels) {
-            let rendering = render(&room, &frame.camera, &frame.world_from_camera);
+            let rendering = render(&room, &frame.camera, &RayTable::new(&frame.camera), &frame.world_from_camera);
             for object in &room.objects {
-                let corners: Vec<_> = object.bbox.corners().iter().map(|c| frame.world_from_camera.inverse() * Point3::from(*c)).collect();
+                let corners: Vec<_> = object
+                    .bbox
+                    .corners()
+                    .iter()
+                    .map(|c| frame.world_from_camera.inverse() * Point3::from(*c))
+                    .collect();
                 if visible[object.id] == 0 || corners.iter().any(|p| p.z < 0.05) {
                     continue;
                 }

@@ -1,0 +1,269 @@
+//! A room and a class in, one more object in the room out: against walls, at tables, on furniture, never into one another.
+
+use nalgebra::{Isometry3, Translation3, UnitQuaternion, Vector3};
+use rand::RngExt;
+use rand::seq::IndexedRandom;
+use rand_chacha::ChaCha8Rng;
+use std::f64::consts::{FRAC_PI_2, TAU};
+use vantage_scene::OrientedBox;
+
+use super::catalog::{COLORS, Class, ModelPart, Place, Tint, build, top_of};
+use super::layout::{Object, Part, Room};
+
+/// Space kept between objects on the floor, metres.
+const CLEARANCE_M: f64 = 0.08;
+/// Space kept between things that stand on the same furniture, metres.
+const CLEARANCE_ON_TOP_M: f64 = 0.03;
+/// Space between furniture and its wall, metres.
+const WALL_GAP_M: f64 = 0.03;
+/// Space between a table's edge and a chair that belongs to it, metres.
+const CHAIR_GAP_M: (f64, f64) = (0.09, 0.25);
+/// Share of chairs that stand at a table when there is one.
+const AT_TABLE_SHARE: f64 = 0.7;
+/// Share of turnable things that stand askew, and by how much at most, radians.
+const ASKEW_SHARE: f64 = 0.35;
+const ASKEW_RAD: f64 = 0.4;
+/// Share of things that may stand on furniture or the floor and stand on furniture.
+const RAISED_SHARE: f64 = 0.5;
+/// Highest surface that something is put on, metres: the camera must see it.
+const HIGHEST_TOP_M: f64 = 1.35;
+/// Tries to place an object before it is left out.
+const TRIES: usize = 60;
+
+/// The level rectangle of an object that things can stand on, in its own frame around its origin, metres.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Surface {
+    /// Smallest x, y.
+    pub(crate) min: [f64; 2],
+    /// Largest x, y.
+    pub(crate) max: [f64; 2],
+    /// Height above what the object stands on.
+    pub(crate) height: f64,
+}
+
+/// Where an object's origin goes.
+#[derive(Debug, Clone, Copy)]
+struct Pose {
+    x: f64,
+    y: f64,
+    z: f64,
+    yaw: f64,
+}
+
+/// An object's extent in its own frame, metres.
+pub(crate) struct Extent {
+    pub(crate) min: [f64; 3],
+    pub(crate) max: [f64; 3],
+}
+
+impl Extent {
+    /// Around `parts`.
+    pub(crate) fn around(parts: &[ModelPart]) -> Self {
+        let (mut min, mut max) = ([f64::INFINITY; 3], [f64::NEG_INFINITY; 3]);
+        for (shape, center, _) in parts {
+            let half = shape.half_extents();
+            for k in 0..3 {
+                min[k] = min[k].min(center[k] - half[k]);
+                max[k] = max[k].max(center[k] + half[k]);
+            }
+        }
+        Self { min, max }
+    }
+
+    fn size(&self, k: usize) -> f64 {
+        self.max[k] - self.min[k]
+    }
+}
+
+/// Puts one instance of `class` into `room`; leaves it out when no place is found.
+pub(super) fn place(room: &mut Room, class: &Class, rng: &mut ChaCha8Rng) {
+    let parts = build(class.name, rng);
+    let extent = Extent::around(&parts);
+    let Some((color, rgb)) = COLORS.choose(rng).copied() else { return };
+    let raised = rng.random::<f64>() < RAISED_SHARE;
+    for _ in 0..TRIES {
+        let found = match class.place {
+            Place::Wall => at_wall(room, &extent, rng).map(|pose| (pose, None)),
+            Place::Floor => on_floor(room, class, &extent, rng).map(|pose| (pose, None)),
+            Place::On(classes) => on_top(room, classes, &extent, rng),
+            Place::FloorOrOn(classes) if raised => on_top(room, classes, &extent, rng),
+            Place::FloorOrOn(_) => on_floor(room, class, &extent, rng).map(|pose| (pose, None)),
+        };
+        let Some((pose, support)) = found else { continue };
+        let bbox = box_at(&extent, pose);
+        if !fits(room, &bbox, support) {
+            continue;
+        }
+        let room_from_object = Isometry3::from_parts(
+            Translation3::new(pose.x, pose.y, pose.z),
+            UnitQuaternion::from_axis_angle(&Vector3::z_axis(), pose.yaw),
+        );
+        let top = top_of(class.name, &parts);
+        let parts = parts
+            .iter()
+            .map(|(shape, center, tint)| Part {
+                shape: *shape,
+                room_from_part: room_from_object * Translation3::from(Vector3::from(*center)),
+                rgb: match tint {
+                    Tint::Shade(shade) => rgb.map(|c| (f64::from(c) * shade) as u8),
+                    Tint::Own(own) => *own,
+                },
+            })
+            .collect();
+        room.objects.push(Object {
+            id: room.objects.len(),
+            class: class.name,
+            color,
+            parts,
+            bbox,
+            supported_by: support,
+            top,
+        });
+        return;
+    }
+}
+
+fn box_at(extent: &Extent, pose: Pose) -> OrientedBox {
+    let (sin, cos) = pose.yaw.sin_cos();
+    let middle: [f64; 3] = std::array::from_fn(|k| 0.5 * (extent.min[k] + extent.max[k]));
+    OrientedBox {
+        center: [
+            pose.x + cos * middle[0] - sin * middle[1],
+            pose.y + sin * middle[0] + cos * middle[1],
+            pose.z + middle[2],
+        ],
+        size: std::array::from_fn(|k| extent.size(k)),
+        yaw: pose.yaw,
+    }
+}
+
+/// A random value between; `None` when there is no room.
+fn between(low: f64, high: f64, rng: &mut ChaCha8Rng) -> Option<f64> {
+    (low <= high).then(|| rng.random_range(low..=high))
+}
+
+fn at_wall(room: &Room, extent: &Extent, rng: &mut ChaCha8Rng) -> Option<Pose> {
+    let turns = rng.random_range(0..4u8);
+    let (w, d) = (0.5 * extent.size(0), 0.5 * extent.size(1));
+    let (half_x, half_y) = if turns % 2 == 0 { (w, d) } else { (d, w) };
+    let [room_x, room_y, _] = room.size;
+    let along_x = between(half_x + WALL_GAP_M, room_x - half_x - WALL_GAP_M, rng)?;
+    let along_y = between(half_y + WALL_GAP_M, room_y - half_y - WALL_GAP_M, rng)?;
+    // the back is the own +y: turned by 0, 1, 2, 3 quarters it points to +y, -x, -y, +x
+    let (x, y) = match turns {
+        0 => (along_x, room_y - half_y - WALL_GAP_M),
+        1 => (half_x + WALL_GAP_M, along_y),
+        2 => (along_x, half_y + WALL_GAP_M),
+        _ => (room_x - half_x - WALL_GAP_M, along_y),
+    };
+    Some(Pose { x, y, z: 0.0, yaw: f64::from(turns) * FRAC_PI_2 })
+}
+
+fn on_floor(room: &Room, class: &Class, extent: &Extent, rng: &mut ChaCha8Rng) -> Option<Pose> {
+    let askew =
+        if class.turned && rng.random::<f64>() < ASKEW_SHARE { rng.random_range(-ASKEW_RAD..ASKEW_RAD) } else { 0.0 };
+    if class.name == "chair" && rng.random::<f64>() < AT_TABLE_SHARE {
+        let tables: Vec<&Object> = room.objects.iter().filter(|o| matches!(o.class, "table" | "desk")).collect();
+        if let Some(table) = tables.choose(rng) {
+            return Some(at_table(table, extent, askew, rng));
+        }
+    }
+    let reach = 0.15 + 0.5 * extent.size(0).max(extent.size(1));
+    let x = between(reach, room.size[0] - reach, rng)?;
+    let y = between(reach, room.size[1] - reach, rng)?;
+    let yaw = (f64::from(rng.random_range(0..4u8)) * FRAC_PI_2 + askew).rem_euclid(TAU);
+    Some(Pose { x, y, z: 0.0, yaw })
+}
+
+/// A chair at a side of `table` (a desk has one: its front), facing it.
+fn at_table(table: &Object, extent: &Extent, askew: f64, rng: &mut ChaCha8Rng) -> Pose {
+    let quarter = if table.class == "desk" { 2 } else { rng.random_range(0..4u8) };
+    // the chair's back, its own +y, points away from the table
+    let yaw = table.bbox.yaw + f64::from(quarter) * FRAC_PI_2;
+    let (across, along) = if quarter % 2 == 0 { (1, 0) } else { (0, 1) };
+    let out = 0.5 * (table.bbox.size[across] + extent.size(1)) + rng.random_range(CHAIR_GAP_M.0..CHAIR_GAP_M.1);
+    let slack = (0.5 * (table.bbox.size[along] - extent.size(0))).max(0.0);
+    let side = rng.random_range(-slack..=slack);
+    let (sin, cos) = yaw.sin_cos();
+    Pose {
+        x: table.bbox.center[0] - sin * out + cos * side,
+        y: table.bbox.center[1] + cos * out + sin * side,
+        z: 0.0,
+        yaw: (yaw + askew).rem_euclid(TAU),
+    }
+}
+
+/// On furniture of one of `classes`, facing where the furniture faces.
+fn on_top(room: &Room, classes: &[&str], extent: &Extent, rng: &mut ChaCha8Rng) -> Option<(Pose, Option<usize>)> {
+    let hosts: Vec<&Object> =
+        room.objects.iter().filter(|o| classes.contains(&o.class) && o.top.height < HIGHEST_TOP_M).collect();
+    let host = hosts.choose(rng)?;
+    let Surface { min, max, height } = host.top;
+    let dx = between(min[0] - extent.min[0], max[0] - extent.max[0], rng)?;
+    let dy = between(min[1] - extent.min[1], max[1] - extent.max[1], rng)?;
+    // the host stands on the floor, its origin below the middle of its footprint
+    let (sin, cos) = host.bbox.yaw.sin_cos();
+    let x = host.bbox.center[0] + cos * dx - sin * dy;
+    let y = host.bbox.center[1] + sin * dx + cos * dy;
+    Some((Pose { x, y, z: height, yaw: host.bbox.yaw }, Some(host.id)))
+}
+
+/// Whether `bbox` is inside the room and clear of everything but what it stands on.
+fn fits(room: &Room, bbox: &OrientedBox, support: Option<usize>) -> bool {
+    let own = bbox.aabb();
+    let inside = (0..2).all(|k| own.min[k] >= 0.0 && own.max[k] <= room.size[k]) && own.max[2] <= room.size[2];
+    let clearance = if support.is_some() { CLEARANCE_ON_TOP_M } else { CLEARANCE_M };
+    // things on furniture stay within its footprint, so only things on the same support can meet
+    inside
+        && room.objects.iter().filter(|o| o.supported_by == support && Some(o.id) != support).all(|o| {
+            let other = o.bbox.aabb();
+            (0..2).any(|k| own.min[k] > other.max[k] + clearance || own.max[k] < other.min[k] - clearance)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::layout::{PartShape, RoomConfig, generate};
+
+    #[test]
+    fn nothing_interpenetrates_and_all_stand_inside() {
+        let mut short = 0;
+        for seed in 0..150 {
+            let room = generate(seed, &RoomConfig::default());
+            short += usize::from(room.objects.len() < 5);
+            for (i, a) in room.objects.iter().enumerate() {
+                let own = a.bbox.aabb();
+                assert!((0..3).all(|k| own.min[k] > -1e-9 && own.max[k] < room.size[k] + 1e-9));
+                for b in room.objects[i + 1..].iter().filter(|b| b.supported_by != Some(i)) {
+                    assert!(a.bbox.iou(&b.bbox) < 1e-6, "seed {seed}: {} and {}", a.class, b.class);
+                }
+            }
+        }
+        assert!(short < 8, "{short} of 150 rooms are nearly empty");
+    }
+
+    #[test]
+    fn things_stand_on_their_support_and_not_in_it() {
+        let mut checked = 0;
+        for seed in 0..150 {
+            let room = generate(seed, &RoomConfig::default());
+            for thing in &room.objects {
+                let bottom = thing.bbox.aabb().min[2];
+                let Some(host) = thing.supported_by.map(|i| &room.objects[i]) else {
+                    assert!(bottom.abs() < 1e-9, "seed {seed}: {} floats", thing.class);
+                    continue;
+                };
+                assert!((bottom - host.top.height).abs() < 1e-9);
+                for part in &host.parts {
+                    let half = part.shape.half_extents().map(|h| 2.0 * h - 1e-6);
+                    assert!(matches!(part.shape, PartShape::Box { .. }));
+                    let c = part.room_from_part.translation.vector;
+                    let solid = super::OrientedBox { center: [c.x, c.y, c.z], size: half, yaw: host.bbox.yaw };
+                    assert!(thing.bbox.iou(&solid) < 1e-6, "seed {seed}: {} in {}", thing.class, host.class);
+                    checked += 1;
+                }
+            }
+        }
+        assert!(checked > 100);
+    }
+}
