@@ -16,7 +16,7 @@ pub struct PointSampleConfig {
 
 impl Default for PointSampleConfig {
     fn default() -> Self {
-        Self { grid_m: 0.07, shell_grid_m: 0.35, max_points: 3072 }
+        Self { grid_m: 0.07, shell_grid_m: 0.4, max_points: 2048 }
     }
 }
 

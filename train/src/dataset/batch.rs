@@ -99,6 +99,23 @@ impl Batch {
     }
 }
 
+impl Batch {
+    /// The batch in at most `parts` parts of whole scenes.
+    pub fn split(&self, parts: usize) -> Vec<Self> {
+        let scenes = self.scenes.len().div_ceil(parts.max(1)).max(1);
+        self.scenes
+            .chunks(scenes)
+            .zip(self.rows.chunks(scenes * self.questions))
+            .enumerate()
+            .map(|(i, (part, rows))| Self {
+                scenes: part.to_vec(),
+                rows: rows.iter().map(|r| TextRow { scene: r.scene - i * scenes, ..r.clone() }).collect(),
+                questions: self.questions,
+            })
+            .collect()
+    }
+}
+
 /// The sample at `place` of `epoch`'s random order.
 fn shuffled(place: usize, count: usize, seed: u64, epoch: usize) -> usize {
     let mut order: Vec<usize> = (0..count).collect();

@@ -40,7 +40,7 @@ pub struct Question {
 /// Questions of each subtype out of 20.
 const MIX: [(&str, usize); 5] = [("grounding", 7), ("color", 5), ("count", 3), ("on", 3), ("exists", 2)];
 /// Most instances that a counting question may have.
-const MAX_COUNT: usize = 5;
+const MAX_COUNT: usize = 4;
 
 /// A target text under construction.
 struct Text(Vec<Span>);

@@ -4,14 +4,14 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
-/// Scales all gradients so that their joint L2 norm is at most `limit`. Returns the norm before, NaN if any gradient is.
-pub fn clip_global_norm<M: Module>(module: &M, grads: &mut GradientsParams, limit: f32) -> f32 {
+/// Turns the sum of `parts` gradients into their mean and scales it so that its joint L2 norm is at most `limit`. Returns the
+/// mean's norm before that, NaN if any gradient is.
+pub fn mean_and_clip<M: Module>(module: &M, grads: &mut GradientsParams, parts: usize, limit: f32) -> f32 {
     let mut squares = Squares { grads, sum: 0.0 };
     module.visit(&mut squares);
-    let norm = squares.sum.sqrt() as f32;
-    if norm > limit {
-        module.visit(&mut Scale { grads, factor: limit / norm });
-    }
+    let norm = squares.sum.sqrt() as f32 / parts as f32;
+    let factor = (limit / norm).min(1.0) / parts as f32;
+    module.visit(&mut Scale { grads, factor });
     norm
 }
 
@@ -56,9 +56,9 @@ mod tests {
         let loss = linear.forward(x).sum().mul_scalar(10.0);
         let mut grads = GradientsParams::from_grads(loss.backward(), &linear);
         // d/dW = 10 x for both outputs, d/db = 10: norm = 10 sqrt(2 (1 + 4 + 9) + 2)
-        let before = clip_global_norm(&linear, &mut grads, 1.0);
+        let before = mean_and_clip(&linear, &mut grads, 1, 1.0);
         assert!((before - 10.0 * 30.0f32.sqrt()).abs() < 1e-3, "{before}");
-        let after = clip_global_norm(&linear, &mut grads, 1.0);
+        let after = mean_and_clip(&linear, &mut grads, 1, 2.0);
         assert!((after - 1.0).abs() < 1e-5, "{after}");
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod grads;
 pub mod loss;
+pub mod parallel;
 pub mod run;
 pub mod schedule;
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use burn::module::Module;
-use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
+use burn::optim::{AdamWConfig, ModuleOptimizer};
 use burn::tensor::Device;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use vantage_model::checkpoint::{self, CheckpointFiles};
 use vantage_model::{ModelConfig, Network, Tokenizer, target_text};
 
-use super::grads::clip_global_norm;
-use super::loss::{Losses, losses};
+use super::grads::mean_and_clip;
+use super::parallel::{PART_NAMES, Workers};
 use super::schedule::Schedule;
 use crate::dataset::{Batch, BatchConfig, load_or_make};
 use crate::rooms::{CLASS_NAMES, RoomConfig, Span, generate, questions};
@@ -64,6 +64,9 @@ pub struct SftArgs {
     /// Seed of weights and batches.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Threads that share a batch's scenes; part of the run, as sums are rounded differently.
+    #[arg(long, default_value_t = 2)]
+    pub workers: usize,
     /// Steps between checkpoints.
     #[arg(long, default_value_t = 100)]
     pub checkpoint_every: usize,
@@ -130,8 +133,9 @@ pub fn run(args: &SftArgs) -> Result<()> {
     bar.set_position(state.step as u64);
     let mut log = fs::OpenOptions::new().create(true).append(true).open(args.out.join("log.csv")).context("opening log.csv")?;
     if state.step == 0 {
-        writeln!(log, "step,seconds,rate,norm,total,text,point_class,pointing,mask,box,overlap,contrast")?;
+        writeln!(log, "step,seconds,rate,norm,{}", PART_NAMES.join(","))?;
     }
+    let workers = Workers::new(args.workers)?;
     let start = Instant::now();
     let first = state.step;
     let seconds_before = state.seconds;
@@ -149,15 +153,14 @@ pub fn run(args: &SftArgs) -> Result<()> {
         });
         for step in first..args.steps {
             let batch = batches.recv().context("the batch maker stopped")??;
-            let parts = losses(&network, &config, tokenizer.special(), &batch, &device);
-            let mut grads = GradientsParams::from_grads(parts.total.backward(), &network);
-            let norm = clip_global_norm(&network, &mut grads, MAX_GRADIENT_NORM);
+            let (mut grads, parts, values) = workers.gradients(&network, &config, tokenizer.special(), &batch, &device)?;
+            let norm = mean_and_clip(&network, &mut grads, parts, MAX_GRADIENT_NORM);
             ensure!(norm.is_finite(), "step {step}: the gradient is not a number; resume with a lower --learning-rate");
             let rate = schedule.rate(step);
             network = optimizer.step(rate, network, grads);
             state.step = step + 1;
             state.seconds = seconds_before + start.elapsed().as_secs_f64();
-            let line = report(&parts);
+            let line = values.map(|v| format!("{v:.4}")).join(",");
             writeln!(log, "{},{:.1},{rate:.6},{norm:.3},{line}", state.step, state.seconds)?;
             bar.set_position(state.step as u64);
             bar.set_message(line);
@@ -183,22 +186,6 @@ fn progress(length: u64, unit: &str) -> ProgressBar {
     }
     bar.set_prefix(unit.to_owned());
     bar
-}
-
-/// The parts of the loss, comma-separated, in the log's order.
-fn report(parts: &Losses) -> String {
-    [
-        &parts.total,
-        &parts.text,
-        &parts.point_class,
-        &parts.pointing,
-        &parts.mask,
-        &parts.boxes,
-        &parts.overlap,
-        &parts.contrast,
-    ]
-    .map(|t| format!("{:.4}", t.clone().into_scalar::<f32>()))
-    .join(",")
 }
 
 fn fresh_model(args: &SftArgs, device: &Device) -> Result<(ModelConfig, Tokenizer, Network)> {
