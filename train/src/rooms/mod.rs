@@ -7,6 +7,7 @@ mod placement;
 mod questions;
 mod record;
 mod walk;
+mod wording;
 
 pub use catalog::{CLASS_NAMES, COLORS};
 pub use layout::{Object, Part, PartShape, Room, RoomConfig, generate, object_at};

@@ -4,8 +4,9 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::catalog::{CLASS_NAMES, COLORS};
+use super::catalog::{CLASS_NAMES, CLASSES, COLORS, Place};
 use super::layout::{Object, Room};
+use super::wording::{color, count, exists_no, exists_yes, ground, ground_by_place, on_top, standing_on};
 
 /// A piece of a target text; objects become boxes once the scene's bounds are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,34 +43,10 @@ const MIX: [(&str, usize); 5] = [("grounding", 7), ("color", 5), ("count", 3), (
 /// Most instances that a counting question may have.
 const MAX_COUNT: usize = 4;
 
-/// A target text under construction.
-struct Text(Vec<Span>);
-
-impl Text {
-    fn new(text: impl Into<String>) -> Self {
-        Self(vec![Span::Text(text.into())])
-    }
-
-    fn object(mut self, id: usize) -> Self {
-        self.0.push(Span::Object(id));
-        self
-    }
-
-    fn text(mut self, text: impl Into<String>) -> Self {
-        self.0.push(Span::Text(text.into()));
-        self
-    }
-}
-
-/// The plural of a class name.
-fn plural(class: &str) -> String {
-    match class {
-        "books" => "stacks of books".to_owned(),
-        "bookshelf" => "bookshelves".to_owned(),
-        "box" => "boxes".to_owned(),
-        other => format!("{other}s"),
-    }
-}
+/// Share of classes with one instance that may be counted; more would make "1" the answer to most.
+const SINGLE_COUNT_SHARE: f64 = 0.25;
+/// Share of the things on furniture that may be asked for by their place.
+const BY_PLACE_SHARE: f64 = 0.5;
 
 /// What can be asked about a room.
 struct Asker<'a> {
@@ -117,10 +94,6 @@ pub fn questions(room: &Room, seen: &[bool], seed: u64, count: usize) -> Vec<Que
     out
 }
 
-fn pick(rng: &mut ChaCha8Rng, forms: &[String]) -> String {
-    forms.choose(rng).cloned().unwrap_or_default()
-}
-
 impl Asker<'_> {
     fn all(&self, subtype: &str, rng: &mut ChaCha8Rng) -> Vec<Question> {
         match subtype {
@@ -143,7 +116,7 @@ impl Asker<'_> {
         for (class, objects) in self.known.iter().filter(|(_, o)| o.len() <= MAX_COUNT) {
             if objects.is_empty() {
                 absent.push(count(class, objects, rng));
-            } else if objects.len() > 1 || rng.random::<f64>() < 0.4 {
+            } else if objects.len() > 1 || rng.random::<f64>() < SINGLE_COUNT_SHARE {
                 present.push(count(class, objects, rng));
             }
         }
@@ -155,32 +128,41 @@ impl Asker<'_> {
 
     fn existence(&self, rng: &mut ChaCha8Rng) -> Vec<Question> {
         let mut out = Vec::new();
-        for (class, objects) in &self.known {
+        for (class, objects) in self.known.iter().filter(|(_, o)| o.len() <= MAX_COUNT) {
             let Some(object) = objects.choose(rng) else { continue };
             out.push(exists_yes(object, rng));
-            let others: Vec<&str> = COLORS.iter().map(|c| c.0).filter(|c| objects.iter().all(|o| o.color != *c)).collect();
+            let others: Vec<&str> =
+                COLORS.iter().map(|c| c.0).filter(|c| objects.iter().all(|o| o.color != *c)).collect();
             if let Some(other) = others.choose(rng) {
-                out.push(exists_no(class, other, objects[0], rng));
+                out.push(exists_no(class, other, objects, rng));
             }
         }
         out
     }
 
+    /// Furniture that is the only one of its class, with the one thing that stands on it.
+    fn single_loads(&self) -> impl Iterator<Item = (&Object, &Object)> {
+        self.unique().filter_map(|host| {
+            let mut on = self.room.objects.iter().filter(|o| o.supported_by == Some(host.id));
+            let thing = on.next()?;
+            (on.next().is_none() && self.is_known(thing.class)).then_some((host, thing))
+        })
+    }
+
+    fn is_known(&self, class: &str) -> bool {
+        self.known.iter().any(|(known, _)| *known == class)
+    }
+
     fn support(&self, rng: &mut ChaCha8Rng) -> Vec<Question> {
-        let mut out = Vec::new();
-        for host in self.unique() {
-            let on: Vec<&Object> = self.room.objects.iter().filter(|o| o.supported_by == Some(host.id)).collect();
-            let known = |o: &&Object| self.known.iter().any(|(class, _)| *class == o.class);
-            if let [thing] = on[..]
-                && known(&thing)
-            {
-                out.push(on_top(host, thing, rng));
-            }
-        }
+        let mut out: Vec<Question> = self.single_loads().map(|(host, thing)| on_top(host, thing, rng)).collect();
         for thing in self.unique() {
-            let Some(host) = thing.supported_by.and_then(|i| self.room.objects.get(i)) else { continue };
-            if self.known.iter().any(|(class, _)| *class == host.class) {
-                out.push(standing_on(thing, host, rng));
+            match thing.supported_by.and_then(|i| self.room.objects.get(i)) {
+                Some(host) if self.is_known(host.class) => out.push(standing_on(thing, Some(host), rng)),
+                // only of things that could as well stand on furniture
+                None if CLASSES.iter().any(|c| c.name == thing.class && matches!(c.place, Place::FloorOrOn(_))) => {
+                    out.push(standing_on(thing, None, rng));
+                }
+                _ => {}
             }
         }
         out
@@ -198,120 +180,13 @@ impl Asker<'_> {
                 }
             }
         }
+        for (host, thing) in self.single_loads() {
+            if rng.random::<f64>() < BY_PLACE_SHARE {
+                out.push(ground_by_place(host, thing, rng));
+            }
+        }
         out
     }
-}
-
-fn question(subtype: &'static str, question: String, think: Text, answer: Text, answers: Vec<String>, referents: Vec<usize>) -> Question {
-    let kind = if subtype == "grounding" { "grounding" } else { "qa" };
-    Question { id: String::new(), kind, subtype, question, think: think.0, answer: answer.0, answers, referents }
-}
-
-fn color(o: &Object, rng: &mut ChaCha8Rng) -> Question {
-    let c = o.class;
-    let forms = [
-        format!("What color is the {c}?"),
-        format!("Which color does the {c} have?"),
-        format!("Tell me the color of the {c}."),
-        format!("The {c} is what color?"),
-    ];
-    let think = Text::new(format!("First, I look for the {c} in the views and the points. Next, I find the {c} at "))
-        .object(o.id)
-        .text(format!(" and look at its surface. It is {}. So the color of the {c} is {}.", o.color, o.color));
-    question("color", pick(rng, &forms), think, Text::new(o.color), vec![o.color.to_owned()], vec![o.id])
-}
-
-fn count(class: &str, objects: &[&Object], rng: &mut ChaCha8Rng) -> Question {
-    let many = plural(class);
-    let forms = [
-        format!("How many {many} are there?"),
-        format!("Count the {many} in the room."),
-        format!("What is the number of {many} here?"),
-        format!("How many {many} do you see?"),
-    ];
-    let n = objects.len();
-    let mut think = Text::new(format!("First, I look for all {many} in the room."));
-    if n == 0 {
-        think = think.text(" Next, I find none of them anywhere.");
-    } else {
-        think = think.text(" Next, I find ");
-        for (i, o) in objects.iter().enumerate() {
-            think = think.text(if i == 0 { "one at " } else { ", one at " }).object(o.id);
-        }
-        think = think.text(".");
-    }
-    let think = think.text(format!(" That makes {n}. So the number of {many} is {n}."));
-    question("count", pick(rng, &forms), think, Text::new(n.to_string()), vec![n.to_string()], objects.iter().map(|o| o.id).collect())
-}
-
-fn exists_forms(color: &str, class: &str) -> [String; 4] {
-    [
-        format!("Is there a {color} {class} in the room?"),
-        format!("Do you see a {color} {class}?"),
-        format!("Does the room have a {color} {class}?"),
-        format!("Can you find a {color} {class} here?"),
-    ]
-}
-
-fn exists_yes(o: &Object, rng: &mut ChaCha8Rng) -> Question {
-    let think = Text::new(format!("First, I look for a {} {} in the room. Next, I find a {} at ", o.color, o.class, o.class))
-        .object(o.id)
-        .text(format!(" and it is {}. That is what I look for. So the answer is yes.", o.color));
-    question("exists", pick(rng, &exists_forms(o.color, o.class)), think, Text::new("yes"), vec!["yes".to_owned()], vec![o.id])
-}
-
-fn exists_no(class: &str, color: &str, other: &Object, rng: &mut ChaCha8Rng) -> Question {
-    let think = Text::new(format!("First, I look for a {color} {class} in the room. Next, I find a {class} at "))
-        .object(other.id)
-        .text(format!(" and it is {}. That is not what I look for. So the answer is no.", other.color));
-    question("exists", pick(rng, &exists_forms(color, class)), think, Text::new("no"), vec!["no".to_owned()], vec![other.id])
-}
-
-fn on_top(host: &Object, thing: &Object, rng: &mut ChaCha8Rng) -> Question {
-    let (h, t) = (host.class, thing.class);
-    let forms = [
-        format!("What is on the {h}?"),
-        format!("What is on top of the {h}?"),
-        format!("Which object is on the {h}?"),
-        format!("What does the {h} carry?"),
-    ];
-    let think = Text::new(format!("First, I look for the {h} and find it at "))
-        .object(host.id)
-        .text(format!(". Next, I look at what is on top of it and find a {t} at "))
-        .object(thing.id)
-        .text(format!(". So the object on the {h} is the {t}."));
-    question("on", pick(rng, &forms), think, Text::new(t), vec![t.to_owned()], vec![thing.id, host.id])
-}
-
-fn standing_on(thing: &Object, host: &Object, rng: &mut ChaCha8Rng) -> Question {
-    let (h, t) = (host.class, thing.class);
-    let forms = [
-        format!("What is the {t} standing on?"),
-        format!("What is under the {t}?"),
-        format!("On what is the {t}?"),
-        format!("Which object carries the {t}?"),
-    ];
-    let think = Text::new(format!("First, I look for the {t} and find it at "))
-        .object(thing.id)
-        .text(format!(". Next, I look at what is under it and find a {h} at "))
-        .object(host.id)
-        .text(format!(". So the {t} is on the {h}."));
-    question("on", pick(rng, &forms), think, Text::new(h), vec![h.to_owned()], vec![thing.id, host.id])
-}
-
-fn ground(o: &Object, phrase: String, rng: &mut ChaCha8Rng) -> Question {
-    let forms = [
-        format!("Where is the {phrase}?"),
-        format!("Find the {phrase}."),
-        format!("Show me the {phrase}."),
-        format!("Go to the {phrase}."),
-        format!("Point at the {phrase}."),
-    ];
-    let think = Text::new(format!("First, I look for the {phrase} in the views and the points. Next, I find a {} at ", o.class))
-        .object(o.id)
-        .text(format!(" and it is {}. So this is the {phrase}.", o.color));
-    let answer = Text::new(format!("The {phrase} is here: ")).object(o.id);
-    question("grounding", pick(rng, &forms), think, answer, vec![format!("the {phrase} is here")], vec![o.id])
 }
 
 #[cfg(test)]
@@ -339,9 +214,32 @@ mod tests {
                     let class = class_of(q.referents[0]);
                     assert_eq!(q.answers[0], room.objects.iter().filter(|o| o.class == class).count().to_string());
                 }
-                "on" => assert_eq!(q.answers[0], class_of(q.referents[usize::from(class_of(q.referents[0]) != q.answers[0])])),
+                "on" if q.answers[0] == "floor" => assert_eq!(room.objects[q.referents[0]].supported_by, None),
+                "on" => {
+                    assert_eq!(room.objects[q.referents[0]].supported_by, Some(q.referents[1]));
+                    assert!(q.referents.iter().any(|&i| class_of(i) == q.answers[0]));
+                }
                 "exists" if q.answers[0] == "yes" => assert!(q.question.contains(room.objects[q.referents[0]].color)),
-                "exists" => assert!(!room.objects.iter().any(|o| q.question.contains(&format!("{} {}", o.color, o.class)))),
+                "exists" => {
+                    assert!(!room.objects.iter().any(|o| q.question.contains(&format!("{} {}", o.color, o.class))))
+                }
+                "grounding" => {
+                    // the description fits the referent and nothing else
+                    let target = &room.objects[q.referents[0]];
+                    assert!(q.answer.contains(&Span::Object(target.id)) && q.answers[0].contains(target.class));
+                    if let Some(host) = target
+                        .supported_by
+                        .map(|i| &room.objects[i])
+                        .filter(|h| q.question.contains(&format!("on the {}", h.class)))
+                    {
+                        assert_eq!(room.objects.iter().filter(|o| o.class == host.class).count(), 1);
+                        assert_eq!(room.objects.iter().filter(|o| o.supported_by == Some(host.id)).count(), 1);
+                    } else {
+                        let colored = q.question.contains(target.color);
+                        let fits = |o: &&Object| o.class == target.class && (!colored || o.color == target.color);
+                        assert_eq!(room.objects.iter().filter(fits).count(), 1, "{}", q.question);
+                    }
+                }
                 _ => assert!(!q.answers.is_empty()),
             }
         }
@@ -350,12 +248,53 @@ mod tests {
     #[test]
     fn yes_and_no_are_balanced_and_all_subtypes_come_up() {
         let all = asked(200);
-        let share = |answer: &str| all.iter().filter(|(_, q)| q.subtype == "exists" && q.answers[0] == answer).count() as f64;
+        let share =
+            |answer: &str| all.iter().filter(|(_, q)| q.subtype == "exists" && q.answers[0] == answer).count() as f64;
         let (yes, no) = (share("yes"), share("no"));
         assert!((yes / (yes + no) - 0.5).abs() < 0.1, "{yes} yes, {no} no");
         for (subtype, _) in MIX {
             assert!(all.iter().filter(|(_, q)| q.subtype == subtype).count() > 50, "{subtype}");
         }
+    }
+
+    #[test]
+    fn reasons_have_steps_length_and_boxes_and_few_words() {
+        let mut vocabulary = std::collections::BTreeSet::new();
+        for (_, q) in asked(200) {
+            let written = |spans: &[Span]| -> String {
+                spans
+                    .iter()
+                    .map(|s| match s {
+                        Span::Text(t) => t.clone(),
+                        Span::Object(_) => String::new(),
+                    })
+                    .collect()
+            };
+            let think = written(&q.think);
+            let words = think.split_whitespace().filter(|w| w.chars().any(char::is_alphanumeric)).count();
+            assert!((25..=48).contains(&words), "{words} words: {think}");
+            assert!(["First, ", " Next, ", " So "].iter().all(|cue| think.contains(cue)), "{think}");
+            let none = q.answers[0] == "0";
+            assert!(none || q.think.iter().any(|s| matches!(s, Span::Object(_))), "{think}");
+            let last = think.rsplit("So ").next().unwrap();
+            let target =
+                if q.subtype == "grounding" { &q.answers[0][4..q.answers[0].len() - 9] } else { q.answers[0].as_str() };
+            assert!(last.contains(target.trim()), "{last} does not name {target}");
+            let all = format!("{} {think} {}", q.question, written(&q.answer));
+            for wrong in [" a orange ", " a books ", "is the books?", "the books it", " an b"] {
+                assert!(!all.contains(wrong), "{all}");
+            }
+            vocabulary.extend(all.split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase));
+        }
+        assert!(vocabulary.len() < 300, "{} words", vocabulary.len());
+    }
+
+    #[test]
+    fn equal_seeds_give_equal_questions() {
+        let room = generate(9, &RoomConfig::default());
+        let seen = vec![true; room.objects.len()];
+        assert_eq!(questions(&room, &seen, 4, 12), questions(&room, &seen, 4, 12));
+        assert_ne!(questions(&room, &seen, 4, 12), questions(&room, &seen, 5, 12));
     }
 
     #[test]
