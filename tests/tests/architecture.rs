@@ -1,5 +1,7 @@
 //! The rule between the crates. In: `cargo metadata` and the sources. Out: who depends on whom, and who may name ROS.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

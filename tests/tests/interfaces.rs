@@ -1,5 +1,7 @@
 //! The fallback interface packages are the public ones. In: `interfaces/fallback`. Out: every field equals the definition that ROS 2 Jazzy ships.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::fs;
 
 use vantage_tests::root;
