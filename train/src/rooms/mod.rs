@@ -2,6 +2,7 @@
 
 mod camera;
 mod catalog;
+pub mod export;
 mod layout;
 mod placement;
 mod questions;

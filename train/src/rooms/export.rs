@@ -1,0 +1,367 @@
+//! A seed in, a folder out: the walk as a bag, `truth.json` with the exact boxes, `questions.jsonl` with the answers.
+//!
+//! The bag itself is written by a function that the caller gives, from the [`SensorEvent`]s of [`events`]: this crate knows no
+//! message layouts. A folder appears whole or not at all; of one that is there, only these three entries are ever replaced.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use nalgebra::{Isometry3, Translation3, UnitQuaternion, Vector3};
+use serde::{Deserialize, Serialize};
+use vantage_scene::{OrientedBox, SensorEvent, Stream};
+
+use super::layout::{ObjectTruth, Room, RoomConfig, generate};
+use super::questions::{Question, questions};
+use super::record::{RecordConfig, Recording, record};
+
+/// The fixed frame; it is the room's own.
+pub const GLOBAL_FRAME: &str = "odom";
+/// The camera's body frame: x forward, y left, z up.
+pub const BODY_FRAME: &str = "camera_link";
+/// The optical frame: x right, y down, z forward.
+pub const OPTICAL_FRAME: &str = "camera_color_optical_frame";
+/// What truth.json says it is, and its version.
+const TRUTH_FORMAT: &str = "vantage-room";
+const TRUTH_VERSION: u32 = 1;
+/// Entries of the folder.
+const BAG_DIR: &str = "bag";
+const QUESTIONS_FILE: &str = "questions.jsonl";
+const TRUTH_FILE: &str = "truth.json";
+/// An object may be asked about when it covers this share of a picture...
+const SEEN_SHARE: f64 = 0.003;
+/// ...in this share of the frames, one at least.
+const SEEN_FRAMES_SHARE: f64 = 0.04;
+/// Widest picture, pixels, and longest walk, frames: what a bag is still written for in minutes.
+const MAX_WIDTH: u32 = 1920;
+const MAX_FRAMES: usize = 10_000;
+/// Most questions a room.
+const MAX_QUESTIONS: usize = 1000;
+
+/// Arguments of `vantage-train rooms`.
+#[derive(Debug, Clone, Args)]
+pub struct RoomsArgs {
+    /// Seed of the room.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Folder to write: bag/, truth.json, questions.jsonl.
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Frames of the walk, once around the room.
+    #[arg(long, default_value_t = 90)]
+    pub frames: usize,
+    /// Picture width, pixels; the height is three quarters of it.
+    #[arg(long, default_value_t = 320)]
+    pub width: u32,
+    /// Frames a second.
+    #[arg(long, default_value_t = 10.0)]
+    pub rate: f64,
+    /// Questions at most.
+    #[arg(long, default_value_t = 20)]
+    pub questions: usize,
+    /// Write into a folder that holds other files too; they stay.
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// truth.json.
+#[derive(Debug, Serialize)]
+struct Truth<'a> {
+    format: &'a str,
+    version: u32,
+    seed: u64,
+    frame: &'a str,
+    size: [f64; 3],
+    objects: Vec<ObjectTruth>,
+}
+
+/// The head of a truth.json that may or may not be ours.
+#[derive(Debug, Deserialize)]
+struct TruthHead {
+    format: String,
+}
+
+/// A line of questions.jsonl.
+#[derive(Debug, Serialize)]
+struct QuestionLine<'a> {
+    id: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    question: &'a str,
+    answers: &'a [String],
+    boxes: Vec<OrientedBox>,
+}
+
+/// Makes the room of `args.seed` and writes its folder; `write_bag` gets the folder to make the bag in and its events in
+/// order of time.
+///
+/// # Errors
+/// When an argument is out of range, the folder holds something else, or a file cannot be written. Nothing is left half-written.
+pub fn export(args: &RoomsArgs, write_bag: &mut dyn FnMut(&Path, &[SensorEvent]) -> Result<()>) -> Result<()> {
+    ensure!((16..=MAX_WIDTH).contains(&args.width), "--width {}: give 16 to {MAX_WIDTH} pixels", args.width);
+    ensure!((1..=MAX_FRAMES).contains(&args.frames), "--frames {}: give 1 to {MAX_FRAMES}", args.frames);
+    ensure!((0.1..=1000.0).contains(&args.rate), "--rate {}: give 0.1 to 1000 frames a second", args.rate);
+    ensure!(args.questions <= MAX_QUESTIONS, "--questions {}: give at most {MAX_QUESTIONS}", args.questions);
+    check_target(&args.out, args.force)?;
+    let room = generate(args.seed, &RoomConfig::default());
+    let config = RecordConfig {
+        width: args.width,
+        height: args.width * 3 / 4,
+        frames: args.frames,
+        rate_hz: args.rate,
+        ..RecordConfig::default()
+    };
+    let recording = record(&room, &config);
+    let asked = varied_first(questions(&room, &well_seen(&recording, &config), args.seed, args.questions));
+
+    let partial = partial_path(&args.out)?;
+    remove(&partial)?;
+    let written =
+        write_partial(&partial, &room, &recording, &asked, write_bag).and_then(|()| install(&partial, &args.out));
+    if written.is_err() || partial.exists() {
+        // the first error is the one to tell
+        let removed = remove(&partial);
+        written?;
+        removed?;
+    }
+    Ok(())
+}
+
+fn write_partial(
+    partial: &Path,
+    room: &Room,
+    recording: &Recording,
+    asked: &[Question],
+    write_bag: &mut dyn FnMut(&Path, &[SensorEvent]) -> Result<()>,
+) -> Result<()> {
+    fs::create_dir_all(partial).with_context(|| format!("making {}", partial.display()))?;
+    write_bag(&partial.join(BAG_DIR), &events(recording)).context("writing the bag")?;
+    let truth = Truth {
+        format: TRUTH_FORMAT,
+        version: TRUTH_VERSION,
+        seed: room.seed,
+        frame: GLOBAL_FRAME,
+        size: room.size,
+        objects: room.truth(),
+    };
+    write_file(&partial.join(TRUTH_FILE), &(serde_json::to_string_pretty(&truth)? + "\n"))?;
+    let mut lines = String::new();
+    for q in asked {
+        let boxes = q.referents.iter().filter_map(|&i| room.objects.get(i)).map(|o| o.bbox).collect();
+        let line = QuestionLine { id: &q.id, kind: q.kind, question: &q.question, answers: &q.answers, boxes };
+        lines += &serde_json::to_string(&line)?;
+        lines.push('\n');
+    }
+    write_file(&partial.join(QUESTIONS_FILE), &lines)
+}
+
+fn write_file(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("writing {}", path.display()))
+}
+
+/// Everything that a robot's driver would have sent, in order of time: per frame its pose, intrinsics and images.
+pub fn events(recording: &Recording) -> Vec<SensorEvent> {
+    let link_from_optical = link_from_optical();
+    let mut out = Vec::with_capacity(5 * recording.frames.len() + 1);
+    for (i, frame) in recording.frames.iter().enumerate() {
+        let stamp = frame.stamp;
+        let transform = |parent: &str, child: &str, parent_from_child, is_static| SensorEvent::Transform {
+            stamp,
+            parent: parent.to_owned(),
+            child: child.to_owned(),
+            parent_from_child,
+            is_static,
+        };
+        if i == 0 {
+            out.push(transform(BODY_FRAME, OPTICAL_FRAME, link_from_optical, true));
+        }
+        out.push(transform(GLOBAL_FRAME, BODY_FRAME, frame.world_from_camera * link_from_optical.inverse(), false));
+        let frame_id = || OPTICAL_FRAME.to_owned();
+        for stream in [Stream::Color, Stream::Depth] {
+            out.push(SensorEvent::CameraInfo { stream, stamp, frame_id: frame_id(), camera: frame.camera });
+        }
+        out.push(SensorEvent::Color { stamp, frame_id: frame_id(), image: frame.color.clone() });
+        out.push(SensorEvent::Depth { stamp, frame_id: frame_id(), image: frame.depth.clone() });
+    }
+    out
+}
+
+/// Optical axes (right, down, forward) in the body frame (forward, left, up), as REP-103 says.
+fn link_from_optical() -> Isometry3<f64> {
+    // the optical z is the body's x, the optical y the body's -z
+    let rotation = UnitQuaternion::face_towards(&Vector3::x(), &-Vector3::z());
+    Isometry3::from_parts(Translation3::identity(), rotation)
+}
+
+/// Which objects enough frames show well enough to ask about them.
+fn well_seen(recording: &Recording, config: &RecordConfig) -> Vec<bool> {
+    let pixels = SEEN_SHARE * f64::from(config.width) * f64::from(config.height);
+    let frames = ((SEEN_FRAMES_SHARE * recording.frames.len() as f64) as usize).max(1);
+    let objects = recording.visible_pixels.first().map_or(0, Vec::len);
+    (0..objects)
+        .map(|o| recording.visible_pixels.iter().filter(|seen| f64::from(seen[o]) >= pixels).count() >= frames)
+        .collect()
+}
+
+/// The questions with one of each subtype first, as far as there are any: whoever asks only the first few asks varied ones.
+fn varied_first(asked: Vec<Question>) -> Vec<Question> {
+    let (mut first, mut rest): (Vec<Question>, Vec<Question>) = (Vec::new(), Vec::new());
+    for q in asked {
+        let known = first.iter().any(|f| f.subtype == q.subtype);
+        if known { &mut rest } else { &mut first }.push(q);
+    }
+    first.append(&mut rest);
+    first
+}
+
+/// Refuses a target that holds anything but an earlier room, unless forced.
+fn check_target(out: &Path, force: bool) -> Result<()> {
+    if !out.exists() || force && out.is_dir() {
+        return Ok(());
+    }
+    ensure!(out.is_dir(), "{} is a file; give a folder as --out", out.display());
+    let mut entries = fs::read_dir(out).with_context(|| format!("reading {}", out.display()))?;
+    if entries.next().is_none() || is_room(out) {
+        return Ok(());
+    }
+    bail!("{} is not empty and holds no room; give another --out, or --force to add one to it", out.display())
+}
+
+fn is_room(dir: &Path) -> bool {
+    let text = fs::read_to_string(dir.join(TRUTH_FILE)).unwrap_or_default();
+    serde_json::from_str::<TruthHead>(&text).is_ok_and(|head| head.format == TRUTH_FORMAT)
+}
+
+/// Where the folder is built: beside its place, so that moving it there is a rename.
+fn partial_path(out: &Path) -> Result<PathBuf> {
+    let name = out.file_name().with_context(|| format!("--out {} names no folder", out.display()))?;
+    let mut partial = std::ffi::OsString::from(".");
+    partial.push(name);
+    partial.push(".partial");
+    Ok(out.with_file_name(partial))
+}
+
+fn remove(path: &Path) -> Result<()> {
+    let result = match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(_) => return Ok(()),
+    };
+    result.with_context(|| format!("removing {}", path.display()))
+}
+
+/// Moves the finished folder to its place; into a folder that is there go only its entries, truth.json last.
+fn install(partial: &Path, out: &Path) -> Result<()> {
+    if !out.exists() {
+        return fs::rename(partial, out).with_context(|| format!("moving {} to {}", partial.display(), out.display()));
+    }
+    remove(&out.join(TRUTH_FILE))?;
+    for entry in [BAG_DIR, QUESTIONS_FILE, TRUTH_FILE] {
+        let place = out.join(entry);
+        remove(&place)?;
+        fs::rename(partial.join(entry), &place).with_context(|| format!("moving {} into place", place.display()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nalgebra::Point3;
+
+    fn args(out: &Path) -> RoomsArgs {
+        RoomsArgs { seed: 6, out: out.to_owned(), frames: 6, width: 80, rate: 10.0, questions: 20, force: false }
+    }
+
+    /// Stands for a bag: one file with the number of events.
+    fn tally(dir: &Path, events: &[SensorEvent]) -> Result<()> {
+        fs::create_dir(dir)?;
+        Ok(fs::write(dir.join("events"), events.len().to_string())?)
+    }
+
+    #[test]
+    fn the_folder_is_whole_and_repeats() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+        for out in [&a, &b] {
+            export(&args(out), &mut tally).unwrap();
+        }
+        for entry in ["bag/events", QUESTIONS_FILE, TRUTH_FILE] {
+            assert_eq!(fs::read(a.join(entry)).unwrap(), fs::read(b.join(entry)).unwrap(), "{entry}");
+        }
+        assert_eq!(fs::read_to_string(a.join("bag/events")).unwrap(), (6 * 5 + 1).to_string());
+        let truth: serde_json::Value = serde_json::from_slice(&fs::read(a.join(TRUTH_FILE)).unwrap()).unwrap();
+        assert_eq!((&truth["format"], &truth["version"]), (&TRUTH_FORMAT.into(), &TRUTH_VERSION.into()));
+        assert!(truth["objects"][0]["box"]["size"][2].as_f64().unwrap() > 0.0);
+        for line in fs::read_to_string(a.join(QUESTIONS_FILE)).unwrap().lines() {
+            let q: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert!(matches!(q["type"].as_str(), Some("qa" | "grounding")));
+            assert!(q["answers"][0].is_string() && q["boxes"].is_array() && q["id"].is_string());
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing else is left");
+    }
+
+    #[test]
+    fn other_files_are_kept_and_only_rooms_are_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("room");
+        fs::create_dir(&out).unwrap();
+        fs::write(out.join("notes.txt"), "mine").unwrap();
+        let refused = export(&args(&out), &mut tally).unwrap_err().to_string();
+        assert!(refused.contains("room") && refused.contains("--force"), "{refused}");
+        export(&RoomsArgs { force: true, ..args(&out) }, &mut tally).unwrap();
+        export(&RoomsArgs { seed: 7, ..args(&out) }, &mut tally).unwrap();
+        assert_eq!(fs::read_to_string(out.join("notes.txt")).unwrap(), "mine");
+        assert!(fs::read_to_string(out.join(TRUTH_FILE)).unwrap().contains("\"seed\": 7"));
+    }
+
+    #[test]
+    fn a_failed_bag_leaves_nothing_and_bad_numbers_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("room");
+        let failed = export(&args(&out), &mut |_, _| bail!("no space")).unwrap_err();
+        assert!(format!("{failed:#}").contains("bag: no space"), "{failed:#}");
+        for bad in [
+            RoomsArgs { width: 0, ..args(&out) },
+            RoomsArgs { frames: 0, ..args(&out) },
+            RoomsArgs { rate: f64::NAN, ..args(&out) },
+            RoomsArgs { questions: usize::MAX, ..args(&out) },
+        ] {
+            assert!(export(&bad, &mut tally).is_err());
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn transforms_compose_to_the_cameras_pose_and_the_body_is_upright() {
+        let room = generate(3, &RoomConfig::default());
+        let recording = record(&room, &RecordConfig { frames: 3, ..RecordConfig::default() });
+        let link_from_optical = link_from_optical();
+        let ahead = link_from_optical * Point3::new(0.0, 0.0, 1.0);
+        let right = link_from_optical * Point3::new(1.0, 0.0, 0.0);
+        assert!((ahead - Point3::new(1.0, 0.0, 0.0)).norm() < 1e-12);
+        assert!((right - Point3::new(0.0, -1.0, 0.0)).norm() < 1e-12);
+        let poses: Vec<_> = events(&recording)
+            .into_iter()
+            .filter_map(|e| match e {
+                SensorEvent::Transform { parent_from_child, is_static: false, .. } => Some(parent_from_child),
+                _ => None,
+            })
+            .collect();
+        for (frame, pose) in recording.frames.iter().zip(&poses) {
+            let difference = (pose * link_from_optical).inverse() * frame.world_from_camera;
+            assert!(difference.translation.vector.norm() < 1e-12 && difference.rotation.angle() < 1e-7);
+        }
+    }
+
+    #[test]
+    fn the_first_questions_are_varied() {
+        let room = generate(7, &RoomConfig::default());
+        let seen = vec![true; room.objects.len()];
+        let asked = varied_first(questions(&room, &seen, 7, 20));
+        let kinds: std::collections::BTreeSet<_> = asked.iter().map(|q| q.subtype).collect();
+        let first: std::collections::BTreeSet<_> = asked.iter().take(kinds.len()).map(|q| q.subtype).collect();
+        assert_eq!(kinds, first);
+    }
+}
