@@ -2,5 +2,9 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod camera;
+mod rig;
 
 pub use camera::{CameraError, Distortion, MAX_IMAGE_SIDE, PinholeCamera, RayTable};
+pub use rig::{
+    ColorStream, DepthEncoding, DepthStream, RIG_VERSION, Rig, RigCamera, RigError, RigidTransform,
+};
