@@ -45,9 +45,10 @@ pub(crate) fn test(with_peers: bool, filter: Option<&str>) -> Result<()> {
     let layout = Layout::find()?;
     let ros = prepare(&layout)?;
     let peers = with_peers.then(|| peers::prepare(&layout)).transpose()?;
-    // The system tests start the programs, which `cargo test` alone would not build.
+    // The system tests start the programs, which `cargo test` alone would not build. Together with the tests, so that
+    // dependencies are compiled once, with the features that both need.
     let workspace = ["--workspace", "--features", ROS_FEATURE];
-    process::foreground(ros.apply(cargo(&layout, "build").args(workspace).arg("--bins")))?;
+    process::foreground(ros.apply(cargo(&layout, "build").args(workspace).args(["--bins", "--tests"])))?;
     process::foreground(ros.apply(cargo(&layout, "test").args(workspace).args(filter)))?;
     if let Some(python) = peers {
         let mut command = cargo(&layout, "test");
