@@ -1,1 +1,5 @@
-fn main() {}
+//! `vantage`: see `vantage --help`.
+
+fn main() -> std::process::ExitCode {
+    vantage_node::cli::main()
+}

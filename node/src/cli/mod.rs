@@ -1,0 +1,40 @@
+//! The command line `vantage`.
+
+mod demo;
+mod replay;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "vantage", version, about = "Fuses RGB-D recordings into a 3D scene and answers questions about it")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// A procedural room, recorded, replayed and asked five questions, with the truth beside the answers.
+    Demo(demo::DemoArgs),
+    /// Fuse a recording and answer questions about it.
+    Replay(replay::ReplayArgs),
+}
+
+/// Runs the command line: 0 done, 1 failed, 2 wrong usage.
+pub fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().with_target(false).init();
+    let result = match Cli::parse().command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Replay(args) => replay::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

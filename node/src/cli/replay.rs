@@ -1,0 +1,202 @@
+//! `vantage replay`: a recording and questions in; JSON lines or a table, and a folder of pictures, out.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use vantage_model::{Answer, AskOptions, Reasoner, ViewStrategy};
+use vantage_scene::{KeyframeConfig, SceneConfig, SyncConfig, TsdfConfig};
+
+use crate::engine::{EngineConfig, Replay, fuse_recording};
+use crate::questions::{self, Known};
+use crate::sink::folder::OutFolder;
+use crate::sink::json::Line;
+use crate::sink::table;
+use crate::source::{BagSource, TopicRequest};
+
+/// Truncation of the map in voxels.
+const TRUNCATION_VOXELS: f32 = 4.0;
+
+/// How views are chosen.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Strategy {
+    /// By the utility U(v).
+    Utility,
+    /// Evenly in time, the baseline.
+    Uniform,
+}
+
+/// What fusion and asking have in common for replay and demo.
+#[derive(Debug, Args)]
+pub(crate) struct Settings {
+    /// Model folder; the embedded nano when left out.
+    #[arg(long)]
+    pub(crate) model: Option<PathBuf>,
+    /// One JSON object a line on stdout instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Fill in latency_ms in --json. Without it they are null, so that equal replays print equal bytes.
+    #[arg(long)]
+    pub(crate) timing: bool,
+    /// Folder for answers.jsonl, map.ply, the chosen views as PNG with the boxes drawn in, and report.html.
+    #[arg(long)]
+    pub(crate) out: Option<PathBuf>,
+    /// Side of a map voxel, metres.
+    #[arg(long, default_value_t = 0.03)]
+    pub(crate) voxel: f32,
+    /// Depths beyond this are not fused, metres.
+    #[arg(long, default_value_t = 4.0)]
+    pub(crate) max_depth: f32,
+    /// Frame that everything is fused in.
+    #[arg(long, default_value = "odom")]
+    pub(crate) global_frame: String,
+    /// Largest time between a colour and a depth image, seconds.
+    #[arg(long, default_value_t = 0.02)]
+    pub(crate) sync_tolerance: f64,
+    /// Views given to the model; its own number when left out.
+    #[arg(long)]
+    pub(crate) views: Option<usize>,
+    /// How views are chosen.
+    #[arg(long, value_enum, default_value_t = Strategy::Utility)]
+    pub(crate) strategy: Strategy,
+    /// Most tokens of an answer.
+    #[arg(long, default_value_t = 320)]
+    pub(crate) max_tokens: usize,
+}
+
+/// Arguments of `vantage replay`.
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// A rosbag2 folder, an .mcap or a .db3 file.
+    bag: PathBuf,
+    /// A question; may be given several times.
+    #[arg(long = "ask")]
+    ask: Vec<String>,
+    /// Questions with known answers, JSON lines.
+    #[arg(long)]
+    questions: Option<PathBuf>,
+    /// Topic of the color images; found by type and name when left out.
+    #[arg(long)]
+    color_topic: Option<String>,
+    /// Topic of the depth images.
+    #[arg(long)]
+    depth_topic: Option<String>,
+    /// Topic of the depth images' camera_info.
+    #[arg(long)]
+    depth_info_topic: Option<String>,
+    /// Topic of the color images' camera_info.
+    #[arg(long)]
+    color_info_topic: Option<String>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+impl Settings {
+    fn engine(&self) -> EngineConfig {
+        let tsdf = TsdfConfig {
+            voxel_size_m: self.voxel,
+            truncation_m: TRUNCATION_VOXELS * self.voxel,
+            max_depth_m: self.max_depth,
+            ..TsdfConfig::default()
+        };
+        let tolerance_nanos = (self.sync_tolerance * 1e9).clamp(0.0, 1e12) as i64;
+        EngineConfig {
+            sync: SyncConfig { global_frame: self.global_frame.clone(), tolerance_nanos, ..SyncConfig::default() },
+            scene: SceneConfig { tsdf, keyframes: KeyframeConfig::default() },
+        }
+    }
+
+    fn ask_options(&self) -> AskOptions {
+        let strategy = match self.strategy {
+            Strategy::Utility => ViewStrategy::Utility,
+            Strategy::Uniform => ViewStrategy::UniformInTime,
+        };
+        AskOptions { max_views: self.views, max_tokens: self.max_tokens, strategy, ..AskOptions::default() }
+    }
+}
+
+/// Runs `vantage replay`.
+pub(crate) fn run(args: &ReplayArgs) -> Result<()> {
+    let mut asked: Vec<(String, Option<Known>)> = args.ask.iter().map(|q| (q.clone(), None)).collect();
+    if let Some(path) = &args.questions {
+        asked.extend(questions::read(path)?.into_iter().map(|k| (k.question.clone(), Some(k))));
+    }
+    let request = TopicRequest {
+        color: args.color_topic.clone(),
+        depth: args.depth_topic.clone(),
+        depth_info: args.depth_info_topic.clone(),
+        color_info: args.color_info_topic.clone(),
+    };
+    replay(&args.bag, &request, &asked, &args.settings)
+}
+
+/// Fuses `bag`, asks, and prints.
+pub(crate) fn replay(
+    bag: &std::path::Path,
+    request: &TopicRequest,
+    asked: &[(String, Option<Known>)],
+    settings: &Settings,
+) -> Result<()> {
+    // the model first: a missing checkpoint is said before minutes of fusing
+    let mut reasoner = match (&settings.model, asked.is_empty()) {
+        (_, true) => None,
+        (Some(dir), false) => Some(Reasoner::load(dir).with_context(|| format!("loading the model {}", dir.display()))?),
+        (None, false) => Some(Reasoner::embedded().context("loading the embedded model")?),
+    };
+    let mut out = settings.out.as_deref().map(OutFolder::create).transpose()?;
+    let mut source = BagSource::open(bag, request)?;
+    let bar = match source.depth_message_count() {
+        Some(count) => ProgressBar::new(count),
+        None => ProgressBar::new_spinner(),
+    };
+    if let Ok(style) = ProgressStyle::with_template("fusing {bar:30} {pos}/{len} frames {elapsed}") {
+        bar.set_style(style);
+    }
+    let mut lines = Vec::new();
+    let Replay { scene, stats, fuse_ms } = fuse_recording(&mut source, &settings.engine(), &mut |frame, report| {
+        bar.inc(1);
+        if settings.json {
+            lines.push(Line::frame(frame, report).to_json()?);
+        }
+        Ok(())
+    })?;
+    bar.finish_and_clear();
+    tracing::info!("{} frames fused in {:.0} ms, {:.1} ms a frame", stats.frames, fuse_ms, fuse_ms / stats.frames.max(1) as f64);
+    lines.push(Line::scene(&scene).to_json()?);
+
+    let mut answers: Vec<Answer> = Vec::with_capacity(asked.len());
+    for (question, known) in asked {
+        let Some(reasoner) = &mut reasoner else { break };
+        let answer = reasoner.ask(&scene, question, &settings.ask_options(), &mut |_| {}).with_context(|| format!("asking `{question}`"))?;
+        lines.push(Line::answer(&answer, settings.timing).to_json()?);
+        if let Some(known) = known {
+            let truth = Line::Truth { question, answers: &known.answers, boxes: known.boxes.clone(), iou: known.iou(&answer) };
+            lines.push(truth.to_json()?);
+        }
+        if let Some(out) = &mut out {
+            out.add_answer(&scene, &answer)?;
+        }
+        answers.push(answer);
+    }
+    if let Some(out) = out {
+        let place = out.finish(&scene, &lines)?;
+        tracing::info!("written to {}", place.display());
+    }
+    if settings.json {
+        for line in &lines {
+            println!("{line}");
+        }
+        return Ok(());
+    }
+    let bounds = scene.bounds().map_or_else(String::new, |b| {
+        let length = |k: usize| b.max[k] - b.min[k];
+        format!(", {:.2} x {:.2} x {:.2} m", length(0), length(1), length(2))
+    });
+    println!("{} frames, {} surface points, {} keyframes{bounds}", stats.frames, scene.surface().len(), scene.keyframes().len());
+    if !answers.is_empty() {
+        let known: Vec<Option<Known>> = asked.iter().map(|(_, k)| k.clone()).collect();
+        println!("{}", table::answers(&answers, &known));
+    }
+    Ok(())
+}

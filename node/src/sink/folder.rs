@@ -1,0 +1,127 @@
+//! Answers and the scene in, a folder of results out: written beside its place and renamed, so that it is whole or not there.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use vantage_model::Answer;
+use vantage_scene::{OrientedBox, Scene};
+
+use super::draw::view_with_boxes;
+
+/// Marks a folder as one that may be replaced.
+const MARK: &str = "answers.jsonl";
+
+/// A folder of results being written.
+pub struct OutFolder {
+    place: PathBuf,
+    partial: PathBuf,
+    sections: Vec<String>,
+}
+
+impl OutFolder {
+    /// Starts a folder at `place`; an older folder of results there is replaced at the end, anything else is left alone.
+    ///
+    /// # Errors
+    /// When `place` holds something else, or cannot be written.
+    pub fn create(place: &Path) -> Result<Self> {
+        if place.exists() {
+            let empty = fs::read_dir(place).with_context(|| format!("--out {}", place.display()))?.next().is_none();
+            ensure!(empty || place.join(MARK).exists(), "--out {}: it holds something else; name another folder", place.display());
+        }
+        let name = place.file_name().with_context(|| format!("--out {} names no folder", place.display()))?;
+        let partial = place.with_file_name(format!(".{}.partial-{}", name.to_string_lossy(), std::process::id()));
+        fs::create_dir_all(&partial).with_context(|| format!("making {}", partial.display()))?;
+        Ok(Self { place: place.to_owned(), partial, sections: Vec::new() })
+    }
+
+    /// Adds the views of one answer.
+    ///
+    /// # Errors
+    /// When a picture cannot be written.
+    pub fn add_answer(&mut self, scene: &Scene, answer: &Answer) -> Result<()> {
+        let number = self.sections.len() + 1;
+        let boxes: Vec<OrientedBox> = answer.boxes.iter().map(|b| b.bbox).collect();
+        let mut pictures = String::new();
+        for (i, view) in answer.views.iter().enumerate() {
+            let Some(keyframe) = scene.keyframes().iter().find(|k| k.id == view.keyframe) else { continue };
+            let name = format!("question{number}_view{}_keyframe{}.png", i + 1, view.keyframe);
+            let path = self.partial.join(&name);
+            view_with_boxes(&keyframe.frame, &boxes).save(&path).with_context(|| format!("writing {}", path.display()))?;
+            pictures += &format!(
+                "<figure><img src=\"{name}\" alt=\"keyframe {0}\"><figcaption>keyframe {0}, utility {1:.2}</figcaption></figure>",
+                view.keyframe, view.scores.utility
+            );
+        }
+        let boxes: String = answer
+            .boxes
+            .iter()
+            .map(|b| {
+                let [x, y, z] = b.bbox.center;
+                let [w, d, h] = b.bbox.size;
+                let label = escape(&b.label);
+                format!("<li>{label} ({}): centre ({x:.2}, {y:.2}, {z:.2}) m, {w:.2} x {d:.2} x {h:.2} m, score {:.2}</li>", b.id, b.score)
+            })
+            .collect();
+        self.sections.push(format!(
+            "<section><h2>{}</h2><p class=\"answer\">{}</p><p class=\"think\">{}</p><ul>{boxes}</ul><div class=\"views\">{pictures}</div></section>",
+            escape(&answer.question),
+            escape(&answer.answer),
+            escape(&answer.reasoning)
+        ));
+        Ok(())
+    }
+
+    /// Writes the map, the lines and the report, and puts the folder in its place.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn finish(self, scene: &Scene, lines: &[String]) -> Result<PathBuf> {
+        let at = |name: &str| self.partial.join(name);
+        let create = |name: &str| File::create(at(name)).map(BufWriter::new).with_context(|| format!("writing {}", at(name).display()));
+        scene.surface().write_ply(create("map.ply")?).context("writing map.ply")?;
+        let mut jsonl = create(MARK)?;
+        for line in lines {
+            writeln!(jsonl, "{line}").context("writing answers.jsonl")?;
+        }
+        jsonl.flush().context("writing answers.jsonl")?;
+        fs::write(at("report.html"), self.report(scene)).context("writing report.html")?;
+        if self.place.exists() {
+            fs::remove_dir_all(&self.place).with_context(|| format!("replacing {}", self.place.display()))?;
+        }
+        fs::rename(&self.partial, &self.place).with_context(|| format!("moving the results to {}", self.place.display()))?;
+        Ok(self.place.clone())
+    }
+
+    fn report(&self, scene: &Scene) -> String {
+        const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:75rem;margin:2rem auto;padding:0 1rem;color:#222}\
+            h2{margin:2rem 0 .3rem}.answer{font-size:1.2rem;font-weight:600;margin:.2rem 0}.think{color:#555}\
+            .views{display:flex;flex-wrap:wrap;gap:.8rem}figure{margin:0;flex:1 1 18rem}img{width:100%;border-radius:.3rem}\
+            figcaption{color:#666;font-size:.85rem}";
+        format!(
+            "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Vantage report</title><style>{STYLE}</style>\
+             <h1>Vantage</h1><p>{} frames, {} surface points, {} keyframes. The fused map is <a href=\"map.ply\">map.ply</a>.</p>{}</html>\n",
+            scene.frames_fused(),
+            scene.surface().len(),
+            scene.keyframes().len(),
+            self.sections.concat()
+        )
+    }
+}
+
+impl Drop for OutFolder {
+    fn drop(&mut self) {
+        // after a failure nothing half-written stays; after success there is nothing left to remove
+        if self.partial.exists()
+            && let Err(error) = fs::remove_dir_all(&self.partial)
+        {
+            tracing::warn!("removing {}: {error}", self.partial.display());
+        }
+    }
+}
+
+/// Text for HTML.
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}

@@ -1,0 +1,7 @@
+//! Answers, maps and frames in; JSON lines, tables, pictures and recordings out.
+
+pub mod bag;
+pub mod draw;
+pub mod folder;
+pub mod json;
+pub mod table;

@@ -1,0 +1,93 @@
+//! Everything that can be wrong with a recording, each with file, topic and place.
+
+use std::path::PathBuf;
+
+use super::pixels::PixelError;
+use crate::wire::WireError;
+
+/// Why a recording could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// A file cannot be opened or read.
+    #[error("{file}: {source}")]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The path holds no recording.
+    #[error("{path}: no recording here; expected an .mcap or .db3 file, or a rosbag2 folder that holds one")]
+    NotABag {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A container is damaged.
+    #[error("{file}, {place}: {reason}; the recording is truncated or damaged")]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// Where in it.
+        place: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A needed topic is not there.
+    #[error("{file}: no {what} topic; it holds: {topics}. Name one with {option}")]
+    NoTopic {
+        /// The file.
+        file: PathBuf,
+        /// What is missing.
+        what: &'static str,
+        /// The topics there are.
+        topics: String,
+        /// The option that names one.
+        option: &'static str,
+    },
+    /// A named topic is not there.
+    #[error("{file}: topic {topic} is not in the recording; it holds: {topics}")]
+    UnknownTopic {
+        /// The file.
+        file: PathBuf,
+        /// The topic asked for.
+        topic: String,
+        /// The topics there are.
+        topics: String,
+    },
+    /// A message cannot be decoded.
+    #[error("{file}, {place}, topic {topic}: {source}")]
+    Message {
+        /// The file.
+        file: PathBuf,
+        /// Where in it.
+        place: String,
+        /// The topic.
+        topic: String,
+        /// What is wrong.
+        source: WireError,
+    },
+    /// An image cannot be decoded.
+    #[error("{file}, {place}, topic {topic}: {source}")]
+    Pixels {
+        /// The file.
+        file: PathBuf,
+        /// Where in it.
+        place: String,
+        /// The topic.
+        topic: String,
+        /// What is wrong.
+        source: PixelError,
+    },
+    /// A camera_info is not usable.
+    #[error("{file}, {place}, topic {topic}: camera_info: {reason}")]
+    CameraInfo {
+        /// The file.
+        file: PathBuf,
+        /// Where in it.
+        place: String,
+        /// The topic.
+        topic: String,
+        /// What is wrong.
+        reason: String,
+    },
+}

@@ -1,0 +1,14 @@
+//! Recordings in, sensor events out. Live ROS topics are read by `ros/`; both decode pixels here.
+
+mod bag;
+mod error;
+mod mcap_storage;
+pub mod pixels;
+mod sqlite_storage;
+mod storage;
+mod topics;
+
+pub use bag::BagSource;
+pub use error::SourceError;
+pub use storage::{RawMessage, Storage, TopicInfo, open_storage};
+pub use topics::{TopicChoice, TopicRequest, choose_topics};
