@@ -55,7 +55,9 @@ pub struct SyncStats {
     pub registered: u64,
     /// Times that the clock was set back.
     pub clock_jumps: u64,
-    /// What the transform buffer said last when it refused or could not answer.
+    /// What the transform buffer said last when it refused a transform.
+    pub last_refused_transform: Option<String>,
+    /// Why the last frame has no pose, or not yet; `None` when it had.
     pub last_transform_error: Option<String>,
     dropped: [u64; DropReason::ALL.len()],
 }

@@ -1,7 +1,7 @@
 //! `vantage-train`: procedural rooms, training and evaluation.
 
 use clap::{Parser, Subcommand};
-use vantage_train::{eval, sft};
+use vantage_train::{eval, rooms, sft};
 
 #[derive(Debug, Parser)]
 #[command(name = "vantage-train", version, about = "Makes training data, trains and evaluates Vantage's model")]
@@ -12,6 +12,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Make a furnished room by seed: a bag, its ground truth and questions with answers.
+    Rooms(rooms::export::RoomsArgs),
     /// Train all parameters on procedural rooms; resumes by itself.
     Sft(sft::SftArgs),
     /// Score a model on rooms it was never trained on.
@@ -24,6 +26,7 @@ fn main() -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .init();
     match Cli::parse().command {
+        Command::Rooms(args) => rooms::export::run(&args),
         Command::Sft(args) => sft::run(&args),
         Command::Eval(args) => eval::run(&args),
     }

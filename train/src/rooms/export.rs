@@ -1,7 +1,6 @@
 //! A seed in, a folder out: the walk as a bag, `truth.json` with the exact boxes, `questions.jsonl` with the answers.
 //!
-//! The bag itself is written by a function that the caller gives, from the [`SensorEvent`]s of [`events`]: this crate knows no
-//! message layouts. A folder appears whole or not at all; of one that is there, only these three entries are ever replaced.
+//! A folder appears whole or not at all; of one that is there, only these three entries are ever replaced.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use nalgebra::{Isometry3, Translation3, UnitQuaternion, Vector3};
 use serde::{Deserialize, Serialize};
+use vantage_node::sink::bag::BagWriter;
 use vantage_scene::{OrientedBox, SensorEvent, Stream};
 
 use super::layout::{ObjectTruth, Room, RoomConfig, generate};
@@ -17,11 +17,18 @@ use super::questions::{Question, questions};
 use super::record::{RecordConfig, Recording, record};
 
 /// The fixed frame; it is the room's own.
-pub const GLOBAL_FRAME: &str = "odom";
+const GLOBAL_FRAME: &str = "odom";
 /// The camera's body frame: x forward, y left, z up.
-pub const BODY_FRAME: &str = "camera_link";
+const BODY_FRAME: &str = "camera_link";
 /// The optical frame: x right, y down, z forward.
-pub const OPTICAL_FRAME: &str = "camera_color_optical_frame";
+const OPTICAL_FRAME: &str = "camera_color_optical_frame";
+/// Topics of the bag, named as a RealSense driver with aligned depth names them.
+const COLOR_TOPIC: &str = "/camera/color/image_raw/compressed";
+const COLOR_INFO_TOPIC: &str = "/camera/color/camera_info";
+const DEPTH_TOPIC: &str = "/camera/aligned_depth_to_color/image_raw/compressedDepth";
+const DEPTH_INFO_TOPIC: &str = "/camera/aligned_depth_to_color/camera_info";
+const TRANSFORM_TOPIC: &str = "/tf";
+const STATIC_TRANSFORM_TOPIC: &str = "/tf_static";
 /// What truth.json says it is, and its version.
 const TRUTH_FORMAT: &str = "vantage-room";
 const TRUTH_VERSION: u32 = 1;
@@ -93,12 +100,41 @@ struct QuestionLine<'a> {
     boxes: Vec<OrientedBox>,
 }
 
-/// Makes the room of `args.seed` and writes its folder; `write_bag` gets the folder to make the bag in and its events in
-/// order of time.
+/// `vantage-train rooms`: makes the room of `args.seed` and writes its folder.
 ///
 /// # Errors
 /// When an argument is out of range, the folder holds something else, or a file cannot be written. Nothing is left half-written.
-pub fn export(args: &RoomsArgs, write_bag: &mut dyn FnMut(&Path, &[SensorEvent]) -> Result<()>) -> Result<()> {
+pub fn run(args: &RoomsArgs) -> Result<()> {
+    export(args, &mut write_bag)?;
+    eprintln!("room {} is in {}", args.seed, args.out.display());
+    Ok(())
+}
+
+/// Writes `events` as a rosbag2 recording into the new folder `dir`.
+fn write_bag(dir: &Path, events: &[SensorEvent]) -> Result<()> {
+    let mut bag = BagWriter::create(dir)?;
+    for event in events {
+        match event {
+            SensorEvent::Color { stamp, frame_id, image } => bag.write_color(COLOR_TOPIC, *stamp, frame_id, image)?,
+            SensorEvent::Depth { stamp, frame_id, image } => bag.write_depth(DEPTH_TOPIC, *stamp, frame_id, image)?,
+            SensorEvent::CameraInfo { stream, stamp, frame_id, camera } => {
+                let topic = match stream {
+                    Stream::Color => COLOR_INFO_TOPIC,
+                    Stream::Depth => DEPTH_INFO_TOPIC,
+                };
+                bag.write_camera_info(topic, *stamp, frame_id, camera)?;
+            }
+            SensorEvent::Transform { stamp, parent, child, parent_from_child, is_static } => {
+                let topic = if *is_static { STATIC_TRANSFORM_TOPIC } else { TRANSFORM_TOPIC };
+                bag.write_transform(topic, *stamp, parent, child, parent_from_child)?;
+            }
+        }
+    }
+    bag.finish()
+}
+
+/// Makes the room and its folder; `write_bag` gets the folder to make the bag in and its events in order of time.
+fn export(args: &RoomsArgs, write_bag: &mut dyn FnMut(&Path, &[SensorEvent]) -> Result<()>) -> Result<()> {
     ensure!((16..=MAX_WIDTH).contains(&args.width), "--width {}: give 16 to {MAX_WIDTH} pixels", args.width);
     ensure!((1..=MAX_FRAMES).contains(&args.frames), "--frames {}: give 1 to {MAX_FRAMES}", args.frames);
     ensure!((0.1..=1000.0).contains(&args.rate), "--rate {}: give 0.1 to 1000 frames a second", args.rate);
@@ -161,7 +197,7 @@ fn write_file(path: &Path, text: &str) -> Result<()> {
 }
 
 /// Everything that a robot's driver would have sent, in order of time: per frame its pose, intrinsics and images.
-pub fn events(recording: &Recording) -> Vec<SensorEvent> {
+fn events(recording: &Recording) -> Vec<SensorEvent> {
     let link_from_optical = link_from_optical();
     let mut out = Vec::with_capacity(5 * recording.frames.len() + 1);
     for (i, frame) in recording.frames.iter().enumerate() {
@@ -300,6 +336,24 @@ mod tests {
             assert!(q["answers"][0].is_string() && q["boxes"].is_array() && q["id"].is_string());
         }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing else is left");
+    }
+
+    #[test]
+    fn the_bag_holds_every_topic_as_often_as_there_are_frames() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("room");
+        run(&args(&out)).unwrap();
+        assert!(out.join("bag/metadata.yaml").exists());
+        let recording = fs::read_dir(out.join("bag")).unwrap().map(|e| e.unwrap().path());
+        let file = recording.into_iter().find(|p| p.extension().is_some_and(|e| e == "mcap")).unwrap();
+        let bytes = fs::read(file).unwrap();
+        let mut counts = std::collections::BTreeMap::new();
+        for message in mcap::MessageStream::new(&bytes).unwrap() {
+            *counts.entry(message.unwrap().channel.topic.clone()).or_insert(0) += 1;
+        }
+        let topics = [COLOR_TOPIC, COLOR_INFO_TOPIC, DEPTH_TOPIC, DEPTH_INFO_TOPIC, TRANSFORM_TOPIC];
+        assert!(topics.iter().all(|t| counts.get(*t) == Some(&6)), "{counts:?}");
+        assert_eq!((counts.get(STATIC_TRANSFORM_TOPIC), counts.len()), (Some(&1), 6));
     }
 
     #[test]
