@@ -3,6 +3,7 @@
 
 pub mod cli;
 pub mod engine;
+pub mod live;
 pub mod questions;
 pub mod sink;
 pub mod source;

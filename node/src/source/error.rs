@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::pixels::PixelError;
-use crate::wire::WireError;
+use super::decode::DecodeError;
 
 /// Why a recording could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -64,30 +63,6 @@ pub enum SourceError {
         /// The topic.
         topic: String,
         /// What is wrong.
-        source: WireError,
-    },
-    /// An image cannot be decoded.
-    #[error("{file}, {place}, topic {topic}: {source}")]
-    Pixels {
-        /// The file.
-        file: PathBuf,
-        /// Where in it.
-        place: String,
-        /// The topic.
-        topic: String,
-        /// What is wrong.
-        source: PixelError,
-    },
-    /// A camera_info is not usable.
-    #[error("{file}, {place}, topic {topic}: camera_info: {reason}")]
-    CameraInfo {
-        /// The file.
-        file: PathBuf,
-        /// Where in it.
-        place: String,
-        /// The topic.
-        topic: String,
-        /// What is wrong.
-        reason: String,
+        source: DecodeError,
     },
 }

@@ -1,6 +1,7 @@
 //! Recordings in, sensor events out. Live ROS topics are read by `ros/`; both decode pixels here.
 
 mod bag;
+pub mod decode;
 mod error;
 mod mcap_storage;
 pub mod pixels;

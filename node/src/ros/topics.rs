@@ -1,0 +1,99 @@
+//! The node's topics in one table (DESIGN section 7).
+
+use vantage_node::source::decode::Carries;
+use vantage_node::wire::{CameraInfo, CompressedImage, Image, TfMessage};
+use vantage_scene::Stream;
+
+/// A topic that the node listens to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Input {
+    /// Relative, remappable.
+    pub(crate) name: &'static str,
+    /// What image_transport adds to the name of a compressed stream.
+    compressed_suffix: &'static str,
+    /// Raw form.
+    carries: Carries,
+    /// Nothing can be fused without it.
+    pub(crate) needed: bool,
+}
+
+/// Everything that a camera and its robot send.
+pub(crate) const INPUTS: &[Input] = &[
+    Input {
+        name: "color/image_raw",
+        compressed_suffix: "/compressed",
+        carries: Carries::Images { stream: Stream::Color, compressed: false },
+        needed: true,
+    },
+    Input {
+        name: "depth/image_raw",
+        compressed_suffix: "/compressedDepth",
+        carries: Carries::Images { stream: Stream::Depth, compressed: false },
+        needed: true,
+    },
+    Input {
+        name: "color/camera_info",
+        compressed_suffix: "",
+        carries: Carries::CameraInfo(Stream::Color),
+        needed: false,
+    },
+    Input { name: "depth/camera_info", compressed_suffix: "", carries: Carries::CameraInfo(Stream::Depth), needed: true },
+    Input { name: "tf", compressed_suffix: "", carries: Carries::Transforms { fixed: false }, needed: false },
+    Input { name: "tf_static", compressed_suffix: "", carries: Carries::Transforms { fixed: true }, needed: false },
+];
+
+/// A topic without a payload of its own kind.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Topic {
+    /// Relative or private, remappable.
+    pub(crate) name: &'static str,
+}
+
+/// Questions, std_msgs/String.
+pub(crate) const QUESTION: Topic = Topic { name: "~/question" };
+/// The map's surface, sensor_msgs/PointCloud2.
+pub(crate) const POINTS: Topic = Topic { name: "~/points" };
+/// Boxes of the last answer, vision_msgs/Detection3DArray.
+pub(crate) const DETECTIONS: Topic = Topic { name: "~/detections" };
+/// The same for RViz, visualization_msgs/MarkerArray.
+pub(crate) const MARKERS: Topic = Topic { name: "~/markers" };
+/// The answer, vantage_interfaces/Answer.
+pub(crate) const ANSWER: Topic = Topic { name: "~/answer" };
+
+impl Input {
+    /// What its messages hold.
+    pub(crate) fn carries(&self, compressed: bool) -> Carries {
+        match self.carries {
+            Carries::Images { stream, .. } => Carries::Images { stream, compressed },
+            other => other,
+        }
+    }
+
+    /// The full name of its topic, once `resolved` names the raw one.
+    pub(crate) fn topic(&self, resolved: String, compressed: bool) -> String {
+        if compressed { resolved + self.compressed_suffix } else { resolved }
+    }
+
+    /// The type of its messages.
+    pub(crate) fn type_name(&self, compressed: bool) -> &'static str {
+        match self.carries(compressed) {
+            Carries::Images { compressed: true, .. } => CompressedImage::TYPE,
+            Carries::Images { .. } => Image::TYPE,
+            Carries::CameraInfo(_) => CameraInfo::TYPE,
+            Carries::Transforms { .. } => TfMessage::TYPE,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compressed_streams_are_named_as_image_transport_names_them() {
+        let names: Vec<String> = INPUTS.iter().map(|i| i.topic(format!("/c/{}", i.name), true)).collect();
+        assert_eq!(&names[..3], ["/c/color/image_raw/compressed", "/c/depth/image_raw/compressedDepth", "/c/color/camera_info"]);
+        assert_eq!(INPUTS[1].type_name(true), "sensor_msgs/msg/CompressedImage");
+        assert_eq!(INPUTS[3].type_name(true), "sensor_msgs/msg/CameraInfo");
+    }
+}

@@ -1,0 +1,170 @@
+//! Frames and questions in, a fused scene and published answers out: the thread that owns scene and model.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use r2r::sensor_msgs::msg::PointCloud2;
+use r2r::vantage_interfaces::msg::Answer as AnswerMessage;
+use r2r::vision_msgs::msg::Detection3DArray;
+use r2r::visualization_msgs::msg::MarkerArray;
+use tokio::sync::{mpsc, watch};
+use vantage_model::{Answer, AskOptions, ModelError, Reasoner};
+use vantage_scene::{RgbdFrame, Scene, SceneConfig};
+
+use super::bus::{Bus, Delivery};
+use super::messages;
+use super::params::Settings;
+use super::topics::{ANSWER, DETECTIONS, MARKERS, POINTS};
+
+/// Everything that the node publishes.
+pub(crate) struct Outputs {
+    points: r2r::Publisher<PointCloud2>,
+    detections: r2r::Publisher<Detection3DArray>,
+    markers: r2r::Publisher<MarkerArray>,
+    answer: r2r::Publisher<AnswerMessage>,
+}
+
+impl Outputs {
+    /// Creates the publishers.
+    pub(crate) fn advertise(bus: &mut Bus, reliable: bool) -> Result<Self> {
+        let delivery = Delivery::reliable(reliable);
+        Ok(Self {
+            points: bus.advertise(POINTS.name, delivery)?,
+            detections: bus.advertise(DETECTIONS.name, delivery)?,
+            markers: bus.advertise(MARKERS.name, delivery)?,
+            answer: bus.advertise(ANSWER.name, delivery)?,
+        })
+    }
+}
+
+/// Owns the scene and the model.
+pub(crate) struct Worker {
+    scene: Scene,
+    reasoner: Reasoner,
+    ask: AskOptions,
+    global_frame: String,
+    points_period: Option<Duration>,
+    points_published: Option<(Instant, u64)>,
+    outputs: Outputs,
+    frames: watch::Receiver<Option<RgbdFrame>>,
+    questions: mpsc::Receiver<String>,
+}
+
+impl Worker {
+    /// An empty scene.
+    ///
+    /// # Errors
+    /// When a setting of the map is out of range.
+    pub(crate) fn new(
+        settings: &Settings,
+        reasoner: Reasoner,
+        outputs: Outputs,
+        frames: watch::Receiver<Option<RgbdFrame>>,
+        questions: mpsc::Receiver<String>,
+    ) -> Result<Self> {
+        let config: SceneConfig = settings.engine.scene;
+        Ok(Self {
+            scene: Scene::new(config)?,
+            reasoner,
+            ask: settings.ask.clone(),
+            global_frame: settings.engine.sync.global_frame.clone(),
+            points_period: settings.points_period,
+            points_published: None,
+            outputs,
+            frames,
+            questions,
+        })
+    }
+
+    /// Works until `stop` changes or nothing can come any more; returns the number of frames fused.
+    pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) -> u64 {
+        loop {
+            tokio::select! {
+                biased;
+                _ = stop.changed() => break,
+                question = self.questions.recv() => match question {
+                    Some(question) => self.answer(&question),
+                    None => break,
+                },
+                changed = self.frames.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                    let frame = self.frames.borrow_and_update().clone();
+                    if let Some(frame) = frame {
+                        self.fuse(&frame);
+                    }
+                }
+            }
+        }
+        self.scene.frames_fused()
+    }
+
+    fn fuse(&mut self, frame: &RgbdFrame) {
+        if let Err(error) = self.scene.fuse(frame) {
+            tracing::error!("the frame at stamp {} is not fused: {error}", frame.stamp);
+            return;
+        }
+        if self.scene.frames_fused() == 1 {
+            tracing::info!("first frame fused");
+        }
+        let now = Instant::now();
+        if let Some(period) = self.points_period
+            && self.points_published.is_none_or(|(at, _)| now.duration_since(at) >= period)
+        {
+            self.publish_points(now);
+        }
+    }
+
+    /// Publishes the map's surface, unless nothing changed since it was last.
+    fn publish_points(&mut self, now: Instant) {
+        let Some(stamp) = self.scene.newest_stamp() else { return };
+        let revision = self.scene.revision();
+        if self.points_published.is_some_and(|(_, published)| published == revision) {
+            return;
+        }
+        self.points_published = Some((now, revision));
+        let header = messages::header(&self.global_frame, stamp);
+        sent("points", self.outputs.points.publish(&messages::point_cloud(&self.scene.surface(), header)));
+    }
+
+    fn answer(&mut self, question: &str) {
+        tracing::info!("question: {question}");
+        let result = self.reasoner.ask(&self.scene, question, &self.ask, &mut |_| {});
+        self.publish_points(Instant::now());
+        let header = messages::header(&self.global_frame, self.scene.newest_stamp().unwrap_or(0));
+        match result {
+            Ok(answer) => self.publish_answer(&answer, header),
+            Err(error) => {
+                let text = match error {
+                    ModelError::EmptyScene => {
+                        "nothing has been fused yet; see the node's log for what its inputs lack".to_owned()
+                    }
+                    other => other.to_string(),
+                };
+                tracing::error!("question `{question}` has no answer: {text}");
+                let message = messages::no_answer(question, text, self.reasoner.name(), header);
+                sent("answer", self.outputs.answer.publish(&message));
+            }
+        }
+    }
+
+    fn publish_answer(&self, answer: &Answer, header: r2r::std_msgs::msg::Header) {
+        tracing::info!(
+            "answer: {} ({} boxes, {} views, {:.0} ms)",
+            answer.answer,
+            answer.boxes.len(),
+            answer.views.len(),
+            answer.latency.total_ms
+        );
+        sent("detections", self.outputs.detections.publish(&messages::detections(answer, &header)));
+        sent("markers", self.outputs.markers.publish(&messages::markers(answer, &header)));
+        sent("answer", self.outputs.answer.publish(&messages::answer(answer, self.reasoner.name(), header)));
+    }
+}
+
+fn sent(what: &str, result: r2r::Result<()>) {
+    if let Err(error) = result {
+        tracing::error!("publishing {what}: {error}");
+    }
+}
