@@ -46,6 +46,14 @@ pub enum ModelError {
     /// The question has no text.
     #[error("the question is empty")]
     EmptyQuestion,
+    /// A question longer than the model reads.
+    #[error("the question has {characters} characters, at most {limit} are read; ask shorter")]
+    QuestionTooLong {
+        /// Its length.
+        characters: usize,
+        /// The most.
+        limit: usize,
+    },
 }
 
 /// What is wrong with model.safetensors.

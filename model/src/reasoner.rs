@@ -15,6 +15,7 @@ use vantage_scene::{
 use crate::answer::{Answer, AskOptions, Grounding, Latency, SelectedView, ViewStrategy};
 use crate::checkpoint::{self, CheckpointFiles};
 use crate::config::ModelConfig;
+use crate::device::best_device;
 use crate::error::ModelError;
 use crate::generate::{Generated, Sampling, generate};
 use crate::grammar;
@@ -28,6 +29,9 @@ use crate::view_input::ViewInput;
 
 /// A keyframe sees a sampled point when its depth there agrees within this, metres.
 pub const VISIBILITY_TOLERANCE_M: f32 = 0.12;
+
+/// Longest question; its tokens attend to each other, so that the cost grows with the square.
+const MAX_QUESTION_CHARACTERS: usize = 2000;
 
 /// The embedded model.
 const EMBEDDED: [&[u8]; 3] = [
@@ -88,7 +92,7 @@ impl Reasoner {
         let config = ModelConfig::from_json(&files.config, &files.origin)?;
         let tokenizer = Tokenizer::from_bytes(&files.tokenizer)?;
         tokenizer.check_vocab(config.decoder.vocab_size)?;
-        let device = Device::flex();
+        let device = best_device();
         let mut network = Network::new(&config, &device);
         checkpoint::apply(&mut network, files)?;
         Ok(Self::new(config, tokenizer, network, device))
@@ -144,6 +148,10 @@ impl Reasoner {
         if question.trim().is_empty() {
             return Err(ModelError::EmptyQuestion);
         }
+        let characters = question.chars().count();
+        if characters > MAX_QUESTION_CHARACTERS {
+            return Err(ModelError::QuestionTooLong { characters, limit: MAX_QUESTION_CHARACTERS });
+        }
         let start = Instant::now();
         self.encode_scene(scene)?;
         let encoded_ms = millis(start);
@@ -185,6 +193,10 @@ impl Reasoner {
                 on_text(&piece);
             }
         });
+        let rest = stream.finish();
+        if !rest.is_empty() {
+            on_text(&rest);
+        }
         let raw = self.tokenizer.decode(&generated.tokens)?;
         let parsed = if generated.finished { grammar::parse(&raw).ok() } else { None };
         let boxes = match &parsed {

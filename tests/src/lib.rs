@@ -1,7 +1,9 @@
 //! What the system tests share: where the project, its programs and the shared data are, and how a missing thing is said.
 
 use std::env;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The workspace's root.
 pub fn root() -> PathBuf {
@@ -67,4 +69,15 @@ fn python_of(variable: &str, command: &str) -> Option<PathBuf> {
 pub fn skip(why: &str) {
     assert!(!env::var("CI").is_ok_and(|ci| ci == "true"), "cannot run under CI=true: {why}");
     eprintln!("\n!!! SKIPPED: {why}\n");
+}
+
+/// Runs a Python script and returns what it printed.
+///
+/// # Panics
+/// When it fails, with what it said.
+pub fn run_python<'a>(python: &Path, script: &Path, arguments: impl IntoIterator<Item = &'a OsStr>) -> String {
+    let output = Command::new(python).arg(script).args(arguments).output();
+    let output = output.unwrap_or_else(|error| panic!("{}: {error}", python.display()));
+    assert!(output.status.success(), "{}: {}", script.display(), String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }

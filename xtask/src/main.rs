@@ -1,4 +1,4 @@
-//! `cargo xtask`: the one door to set-up, demo, tests, benches and the checks of CI.
+//! `cargo xtask`: the one door to set-up, demo, tests and the checks of CI.
 //! In: a command line. Out: a prepared machine and the exit code of what was run.
 
 mod apt;
@@ -45,12 +45,6 @@ enum Task {
         /// Run only the tests whose name contains this
         filter: Option<String>,
     },
-    /// Run the benchmarks, optimised for this machine; further arguments go to `vantage bench`
-    Bench {
-        /// Arguments of `vantage bench`
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<String>,
-    },
     /// The checks of CI beside the tests: formatting, clippy with warnings denied, licences and sources
     Ci,
 }
@@ -61,7 +55,6 @@ fn main() -> ExitCode {
         Task::Setup { peers } => run::setup(peers),
         Task::Demo { arguments } => run::demo(&arguments),
         Task::Test { peers, filter } => run::test(peers, filter.as_deref()),
-        Task::Bench { arguments } => run::bench(&arguments),
         Task::Ci => checks::run(),
     };
     match outcome {

@@ -58,14 +58,6 @@ pub(crate) fn test(with_peers: bool, filter: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// Builds with every optimisation and runs `vantage bench`.
-pub(crate) fn bench(arguments: &[String]) -> Result<()> {
-    let layout = Layout::find()?;
-    apt::ensure(&layout, &[apt::BUILD])?;
-    process::foreground(cargo(&layout, "build").args(["--release", "--bin", "vantage"]))?;
-    process::foreground(Command::new(layout.target.join("release/vantage")).arg("bench").args(arguments))
-}
-
 /// cargo, at the workspace's root and into the chosen build folder.
 pub(crate) fn cargo(layout: &Layout, subcommand: &str) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

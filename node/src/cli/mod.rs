@@ -3,6 +3,7 @@
 mod demo;
 mod replay;
 
+use std::io::{IsTerminal, stderr};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -25,7 +26,13 @@ enum Command {
 /// Runs the command line: 0 done, 1 failed, 2 wrong usage.
 pub fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(stderr)
+        .with_ansi(stderr().is_terminal())
+        .without_time()
+        .with_target(false)
+        .init();
     let result = match Cli::parse().command {
         Command::Demo(args) => demo::run(&args),
         Command::Replay(args) => replay::run(&args),

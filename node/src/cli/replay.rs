@@ -1,12 +1,13 @@
 //! `vantage replay`: a recording and questions in; JSON lines or a table, and a folder of pictures, out.
 
+use std::io::{ErrorKind, Write, stdout};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use vantage_model::{Answer, AskOptions, Reasoner, ViewStrategy};
-use vantage_scene::{KeyframeConfig, SceneConfig, SyncConfig, TsdfConfig};
+use vantage_scene::{KeyframeConfig, Scene, SceneConfig, SyncConfig, TsdfConfig};
 
 use crate::engine::{EngineConfig, Replay, fuse_recording};
 use crate::questions::{self, Known};
@@ -183,20 +184,30 @@ pub(crate) fn replay(
         let place = out.finish(&scene, &lines)?;
         tracing::info!("written to {}", place.display());
     }
-    if settings.json {
-        for line in &lines {
-            println!("{line}");
-        }
-        return Ok(());
-    }
+    let text = if settings.json {
+        lines.join("\n")
+    } else {
+        let known: Vec<Option<Known>> = asked.iter().map(|(_, k)| k.clone()).collect();
+        summary(&scene, stats.frames, &answers, &known)
+    };
+    print(&text)
+}
+
+/// What was fused, in a line, and the answers as a table.
+fn summary(scene: &Scene, frames: u64, answers: &[Answer], known: &[Option<Known>]) -> String {
     let bounds = scene.bounds().map_or_else(String::new, |b| {
         let length = |k: usize| b.max[k] - b.min[k];
         format!(", {:.2} x {:.2} x {:.2} m", length(0), length(1), length(2))
     });
-    println!("{} frames, {} surface points, {} keyframes{bounds}", stats.frames, scene.surface().len(), scene.keyframes().len());
-    if !answers.is_empty() {
-        let known: Vec<Option<Known>> = asked.iter().map(|(_, k)| k.clone()).collect();
-        println!("{}", table::answers(&answers, &known));
+    let fused = format!("{frames} frames, {} surface points, {} keyframes{bounds}", scene.surface().len(), scene.keyframes().len());
+    if answers.is_empty() { fused } else { format!("{fused}\n{}", table::answers(answers, known)) }
+}
+
+/// Prints to stdout; a reader that went away (`| head`) is no failure.
+fn print(text: &str) -> Result<()> {
+    let mut out = stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("writing to stdout"),
+        _ => Ok(()),
     }
-    Ok(())
 }

@@ -9,6 +9,7 @@ mod topics;
 mod watchdog;
 mod worker;
 
+use std::io::{IsTerminal, stderr};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -36,7 +37,12 @@ const MOST_QUESTIONS: usize = 16;
 
 fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(stderr)
+        .with_ansi(stderr().is_terminal())
+        .with_target(false)
+        .init();
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -6,6 +6,9 @@ use vantage_scene::OrientedBox;
 
 use crate::questions::Known;
 
+/// Columns of a table that is not printed on a terminal.
+const WIDTH_OF_A_FILE: u16 = 150;
+
 /// A box in words: centre and extents in metres.
 fn in_words(b: &OrientedBox) -> String {
     let [x, y, z] = b.center;
@@ -17,6 +20,9 @@ fn in_words(b: &OrientedBox) -> String {
 pub fn answers(answers: &[Answer], known: &[Option<Known>]) -> String {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    if !table.is_tty() {
+        table.set_width(WIDTH_OF_A_FILE);
+    }
     let with_truth = known.iter().any(Option::is_some);
     let mut header = vec!["question", "answer", "boxes"];
     if with_truth {

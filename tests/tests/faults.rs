@@ -1,0 +1,136 @@
+//! Broken input ends in one clear error: exit 1, the file, topic and place named, nothing half-written.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use vantage_tests::{program, python, root, run_python};
+
+/// What a run must say, and where it must not leave anything.
+struct Case<'a> {
+    fault: &'a str,
+    says: &'a [&'a str],
+}
+
+/// Runs `vantage replay` and returns what it printed; the results' folder is `out` in `dir`.
+fn replay(dir: &Path, bag: &Path, more: &[&str]) -> Option<Output> {
+    let mut command = Command::new(program("vantage")?);
+    command.arg("replay").arg(bag).args(["--ask", "Where is the chair?", "--json", "--out"]).arg(dir.join("out")).args(more);
+    Some(command.output().expect("vantage runs"))
+}
+
+/// Exit 1, nothing on stdout, no results, and every one of `says` in the error.
+fn must_fail(dir: &Path, name: &str, output: &Output, says: &[&str]) {
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{name}: {error}");
+    assert!(output.stdout.is_empty(), "{name}: {}", String::from_utf8_lossy(&output.stdout));
+    let said = error.lines().find(|line| line.starts_with("error: ")).unwrap_or_else(|| panic!("{name}: {error}"));
+    for word in says {
+        assert!(said.contains(word), "{name}: no `{word}` in `{said}`");
+    }
+    let left: Vec<PathBuf> = fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
+    let left: Vec<&PathBuf> = left.iter().filter(|p| !p.ends_with("bag")).collect();
+    assert!(left.is_empty(), "{name} leaves {left:?}");
+}
+
+#[test]
+fn broken_recordings_are_refused_by_file_topic_and_place() {
+    let (Some(python), Some(_)) = (python(), program("vantage")) else { return };
+    let depth = "/camera/depth/image_raw";
+    let cases = [
+        Case { fault: "no-depth", says: &["no depth image topic", "/camera/color/image_raw", "--depth-topic"] },
+        Case { fault: "no-color", says: &["no color image topic", depth, "--color-topic"] },
+        Case { fault: "no-info", says: &["no depth camera_info topic", "--depth-info-topic"] },
+        Case { fault: "no-transform", says: &["no frame could be fused", "odom", "camera_color_optical_frame", "--global-frame"] },
+        Case { fault: "short-image", says: &[depth, "data hold 3072 bytes", "need 6144", "offset"] },
+        Case { fault: "small-step", says: &[depth, "step is 64 bytes", "needs 128"] },
+        Case { fault: "unknown-encoding", says: &[depth, "yuv422_yuy2", "16UC1"] },
+        Case { fault: "millimetres", says: &[depth, "32FC1", "millimetres"] },
+        Case { fault: "huge-size", says: &[depth, "2147483648"] },
+        Case { fault: "empty-image", says: &[depth, "data hold 0 bytes"] },
+        Case { fault: "bad-png", says: &["/compressedDepth", "compressed image"] },
+        Case { fault: "png-bomb", says: &["/compressedDepth", "60000"] },
+        Case { fault: "bad-lens", says: &["/camera/depth/camera_info", "fisheye", "plumb_bob"] },
+        Case { fault: "no-focal-length", says: &["/camera/depth/camera_info", "fx"] },
+        Case { fault: "cut-message", says: &[depth, "sensor_msgs/msg/Image"] },
+    ];
+    for storage in ["mcap", "sqlite3"] {
+        for case in &cases {
+            let dir = tempfile::tempdir().unwrap();
+            let bag = dir.path().join("bag");
+            run_python(&python, &root().join("tests/python/broken_bag.py"), [bag.as_os_str(), storage.as_ref(), case.fault.as_ref()]);
+            let output = replay(dir.path(), &bag, &[]).unwrap();
+            let name = format!("{} in {storage}", case.fault);
+            let file = if storage == "mcap" { "bag.mcap" } else { "bag.db3" };
+            let place: &[&str] = match (case.fault.starts_with("no-") && !case.fault.contains("focal"), storage) {
+                (true, _) => &[],
+                (false, "mcap") => &["offset"],
+                (false, _) => &["row"],
+            };
+            let says: Vec<&str> = case.says.iter().copied().filter(|word| *word != "offset").chain([file]).chain(place.iter().copied()).collect();
+            must_fail(dir.path(), &name, &output, &says);
+        }
+    }
+}
+
+#[test]
+fn the_same_recording_without_a_fault_is_replayed() {
+    let (Some(python), Some(_)) = (python(), program("vantage")) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let bag = dir.path().join("bag");
+    run_python(&python, &root().join("tests/python/broken_bag.py"), [bag.as_os_str(), "mcap".as_ref(), "none".as_ref()]);
+    let output = replay(dir.path(), &bag, &[]).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(dir.path().join("out/map.ply").exists() && dir.path().join("out/report.html").exists());
+}
+
+#[test]
+fn truncated_recordings_are_refused_with_the_place() {
+    let (Some(python), Some(_)) = (python(), program("vantage")) else { return };
+    for (storage, file) in [("mcap", "bag.mcap"), ("sqlite3", "bag.db3")] {
+        let dir = tempfile::tempdir().unwrap();
+        let bag = dir.path().join("bag");
+        run_python(&python, &root().join("tests/python/broken_bag.py"), [bag.as_os_str(), storage.as_ref(), "none".as_ref()]);
+        let whole = fs::read(bag.join(file)).unwrap();
+        for share in [0.0, 0.1, 0.5, 0.9, 0.99] {
+            let cut = (whole.len() as f64 * share) as usize;
+            fs::write(bag.join(file), &whole[..cut]).unwrap();
+            let output = replay(dir.path(), &bag, &[]).unwrap();
+            must_fail(dir.path(), &format!("{storage} cut to {cut} of {}", whole.len()), &output, &[file]);
+        }
+    }
+}
+
+#[test]
+fn a_missing_or_broken_checkpoint_is_refused_before_anything_is_fused() {
+    let (Some(python), Some(_)) = (python(), program("vantage")) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let bag = dir.path().join("bag");
+    run_python(&python, &root().join("tests/python/broken_bag.py"), [bag.as_os_str(), "mcap".as_ref(), "none".as_ref()]);
+    let models = tempfile::tempdir().unwrap();
+    let model = models.path().join("nano");
+    let asked = |says: &[&str]| {
+        let output = replay(dir.path(), &bag, &["--model", model.to_str().unwrap()]).unwrap();
+        must_fail(dir.path(), &format!("{says:?}"), &output, says);
+    };
+    asked(&["nano", "config.json"]);
+    fs::create_dir(&model).unwrap();
+    let nano = root().join("model/checkpoints/nano");
+    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+        fs::copy(nano.join(file), model.join(file)).unwrap();
+    }
+    let weights = fs::read(nano.join("model.safetensors")).unwrap();
+    fs::write(model.join("model.safetensors"), &weights[..weights.len() / 2]).unwrap();
+    asked(&["model.safetensors"]);
+    fs::write(model.join("model.safetensors"), &weights[..40]).unwrap();
+    asked(&["model.safetensors"]);
+    fs::remove_file(model.join("model.safetensors")).unwrap();
+    asked(&["model.safetensors"]);
+    fs::write(model.join("model.safetensors"), &weights).unwrap();
+    fs::write(model.join("tokenizer.json"), "{}").unwrap();
+    asked(&["tokenizer"]);
+    fs::write(model.join("config.json"), "{\"d_model\": 3}").unwrap();
+    asked(&["config.json"]);
+}
