@@ -8,7 +8,7 @@ use crate::grammar::GrammarError;
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// A file of the model folder cannot be read or written.
-    #[error("model file {path}: {source}; a model folder holds config.json, model.safetensors and tokenizer.json")]
+    #[error("model file {path} cannot be read; a model folder holds config.json, model.safetensors and tokenizer.json")]
     File {
         /// The file.
         path: PathBuf,

@@ -70,7 +70,7 @@ fn why_nothing(source: &BagSource, config: &EngineConfig, stats: &SyncStats) -> 
     let mut why: Vec<String> = stats.drops().map(|(reason, count)| format!("{count} depth images dropped: {reason}")).collect();
     if let Some(error) = &stats.last_transform_error {
         why.push(format!(
-            "transforms to `{}`: {error}. Record /tf and /tf_static, or name another frame with --global-frame",
+            "transforms to `{}`: {error} Record /tf and /tf_static, or name another frame with --global-frame",
             config.sync.global_frame
         ));
     }

@@ -43,15 +43,15 @@ fn broken_recordings_are_refused_by_file_topic_and_place() {
         Case { fault: "no-depth", says: &["no depth image topic", "/camera/color/image_raw", "--depth-topic"] },
         Case { fault: "no-color", says: &["no color image topic", depth, "--color-topic"] },
         Case { fault: "no-info", says: &["no depth camera_info topic", "--depth-info-topic"] },
-        Case { fault: "no-transform", says: &["no frame could be fused", "odom", "camera_color_optical_frame", "--global-frame"] },
-        Case { fault: "short-image", says: &[depth, "data hold 3072 bytes", "need 6144", "offset"] },
+        Case { fault: "no-transform", says: &["no frame could be fused", "frame odom", "--global-frame"] },
+        Case { fault: "short-image", says: &[depth, "data hold 3072 bytes", "need 6144"] },
         Case { fault: "small-step", says: &[depth, "step is 64 bytes", "needs 128"] },
         Case { fault: "unknown-encoding", says: &[depth, "yuv422_yuy2", "16UC1"] },
         Case { fault: "millimetres", says: &[depth, "32FC1", "millimetres"] },
         Case { fault: "huge-size", says: &[depth, "2147483648"] },
         Case { fault: "empty-image", says: &[depth, "data hold 0 bytes"] },
         Case { fault: "bad-png", says: &["/compressedDepth", "compressed image"] },
-        Case { fault: "png-bomb", says: &["/compressedDepth", "60000"] },
+        Case { fault: "png-bomb", says: &["/compressedDepth", "exceeds limit"] },
         Case { fault: "bad-lens", says: &["/camera/depth/camera_info", "fisheye", "plumb_bob"] },
         Case { fault: "no-focal-length", says: &["/camera/depth/camera_info", "fx"] },
         Case { fault: "cut-message", says: &[depth, "sensor_msgs/msg/Image"] },
@@ -66,10 +66,10 @@ fn broken_recordings_are_refused_by_file_topic_and_place() {
             let file = if storage == "mcap" { "bag.mcap" } else { "bag.db3" };
             let place: &[&str] = match (case.fault.starts_with("no-") && !case.fault.contains("focal"), storage) {
                 (true, _) => &[],
-                (false, "mcap") => &["offset"],
-                (false, _) => &["row"],
+                (false, "mcap") => &["chunk at byte 92", "log time 17000000"],
+                (false, _) => &["message row "],
             };
-            let says: Vec<&str> = case.says.iter().copied().filter(|word| *word != "offset").chain([file]).chain(place.iter().copied()).collect();
+            let says: Vec<&str> = case.says.iter().copied().chain([file]).chain(place.iter().copied()).collect();
             must_fail(dir.path(), &name, &output, &says);
         }
     }

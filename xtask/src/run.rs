@@ -49,7 +49,7 @@ pub(crate) fn test(with_peers: bool, filter: Option<&str>) -> Result<()> {
     // dependencies are compiled once, with the features that both need.
     let workspace = ["--workspace", "--features", ROS_FEATURE];
     process::foreground(ros.apply(cargo(&layout, "build").args(workspace).args(["--bins", "--tests"])))?;
-    process::foreground(ros.apply(cargo(&layout, "test").args(workspace).args(filter)))?;
+    process::foreground(ros.apply(cargo(&layout, "test").args(workspace).arg("--no-fail-fast").args(filter)))?;
     if let Some(python) = peers {
         let mut command = cargo(&layout, "test");
         command.args(workspace).args(["--", "--ignored", PEER_TESTS]).env("VANTAGE_PEERS_PYTHON", python);

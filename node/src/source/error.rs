@@ -1,4 +1,4 @@
-//! Everything that can be wrong with a recording, each with file, topic and place.
+//! Everything that can be wrong with a recording, each with file, topic and place; what lies beneath is the error's source.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use super::decode::DecodeError;
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// A file cannot be opened or read.
-    #[error("{file}: {source}")]
+    #[error("{file}")]
     File {
         /// The file.
         file: PathBuf,
@@ -54,7 +54,7 @@ pub enum SourceError {
         topics: String,
     },
     /// A message cannot be decoded.
-    #[error("{file}, {place}, topic {topic}: {source}")]
+    #[error("{file}, {place}, topic {topic}")]
     Message {
         /// The file.
         file: PathBuf,
