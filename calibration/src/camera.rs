@@ -66,7 +66,15 @@ impl PinholeCamera {
     ///
     /// # Errors
     /// [`CameraError`] for zero or absurd sizes, focal lengths that are not positive, values that are not finite.
-    pub fn new(width: u32, height: u32, fx: f64, fy: f64, cx: f64, cy: f64, distortion: Distortion) -> Result<Self, CameraError> {
+    pub fn new(
+        width: u32,
+        height: u32,
+        fx: f64,
+        fy: f64,
+        cx: f64,
+        cy: f64,
+        distortion: Distortion,
+    ) -> Result<Self, CameraError> {
         let camera = Self { width, height, fx, fy, cx, cy, distortion };
         camera.check()?;
         Ok(camera)
@@ -86,7 +94,9 @@ impl PinholeCamera {
             Distortion::PlumbBob(d) => d,
         };
         let names = ["k1", "k2", "p1", "p2", "k3"];
-        let all = [("fx", self.fx), ("fy", self.fy), ("cx", self.cx), ("cy", self.cy)].into_iter().chain(names.into_iter().zip(coefficients));
+        let all = [("fx", self.fx), ("fy", self.fy), ("cx", self.cx), ("cy", self.cy)]
+            .into_iter()
+            .chain(names.into_iter().zip(coefficients));
         for (field, value) in all {
             if !value.is_finite() {
                 return Err(CameraError::Parameter { field, value, reason: "it must be a finite number" });
@@ -94,7 +104,11 @@ impl PinholeCamera {
         }
         for (field, value) in [("fx", self.fx), ("fy", self.fy)] {
             if value <= 0.0 {
-                return Err(CameraError::Parameter { field, value, reason: "a focal length must be positive; is the camera_info calibrated?" });
+                return Err(CameraError::Parameter {
+                    field,
+                    value,
+                    reason: "a focal length must be positive; is the camera_info calibrated?",
+                });
             }
         }
         Ok(())

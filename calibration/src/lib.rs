@@ -5,6 +5,4 @@ mod camera;
 mod rig;
 
 pub use camera::{CameraError, Distortion, MAX_IMAGE_SIDE, PinholeCamera, RayTable};
-pub use rig::{
-    ColorStream, DepthEncoding, DepthStream, RIG_VERSION, Rig, RigCamera, RigError, RigidTransform,
-};
+pub use rig::{ColorStream, DepthEncoding, DepthStream, RIG_VERSION, Rig, RigCamera, RigError, RigidTransform};

@@ -230,7 +230,10 @@ impl Rig {
                 return fault(format!("cameras[{i}].{field}"), reason);
             }
             if self.cameras[..i].iter().any(|c| c.name == camera.name) {
-                return fault(format!("cameras[{i}].name"), format!("another camera is called {} already", camera.name));
+                return fault(
+                    format!("cameras[{i}].name"),
+                    format!("another camera is called {} already", camera.name),
+                );
             }
         }
         Ok(())
@@ -258,10 +261,12 @@ impl RigCamera {
         }
         let [near, far] = self.depth.range_m;
         if !(near >= 0.0 && near < far && far.is_finite()) {
-            let reason = format!("it is {near} to {far}; the nearer must not be negative, the further must lie beyond it");
+            let reason =
+                format!("it is {near} to {far}; the nearer must not be negative, the further must lie beyond it");
             return Err(("depth.range_m".to_owned(), reason));
         }
-        let transforms = [("link_from_depth", Some(&self.link_from_depth)), ("color_from_depth", self.color_from_depth.as_ref())];
+        let transforms =
+            [("link_from_depth", Some(&self.link_from_depth)), ("color_from_depth", self.color_from_depth.as_ref())];
         for (name, transform) in transforms {
             if let Some(Err((field, reason))) = transform.map(RigidTransform::check) {
                 return Err((format!("{name}.{field}"), reason));
@@ -271,9 +276,10 @@ impl RigCamera {
             (true, true) => {
                 Err(("color_from_depth".to_owned(), "leave it out: color and depth have the same frame_id".to_owned()))
             }
-            (false, false) => {
-                Err(("color_from_depth".to_owned(), "it is needed, as color and depth have different frame_ids".to_owned()))
-            }
+            (false, false) => Err((
+                "color_from_depth".to_owned(),
+                "it is needed, as color and depth have different frame_ids".to_owned(),
+            )),
             _ => Ok(()),
         }
     }

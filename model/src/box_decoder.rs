@@ -23,6 +23,8 @@ const VARIANCE_FLOOR_M2: f32 = 1.0e-5;
 pub struct PaddedPoints {
     /// `[scenes, points, channels]`: features of the point encoder.
     pub features: Tensor<3>,
+    /// `[scenes, points, input channels]`: what the point encoder was given: place in the bounds, colour, normal.
+    pub inputs: Tensor<3>,
     /// `[scenes, points, position channels]`: position features, see [`crate::position`].
     pub places: Tensor<3>,
     /// `[scenes, points, 3]`: metres, relative to the scene's centre.
@@ -99,10 +101,9 @@ impl BoxDecoder {
         let pointing = scores.clone() - log_sum_exp(scores);
         let found = attention.clone().matmul(points.metres.clone());
         let context = attention.matmul(values.clone());
-        let refined = self.refine_down.forward(gelu(self.refine_up.forward(Tensor::cat(
-            vec![q.clone(), context, found.clone()],
-            2,
-        ))));
+        let refined = self
+            .refine_down
+            .forward(gelu(self.refine_up.forward(Tensor::cat(vec![q.clone(), context, found.clone()], 2))));
         let q = q + refined;
 
         // squared distance of every point to the place found: |p|^2 + |f|^2 - 2 p.f
@@ -113,7 +114,8 @@ impl BoxDecoder {
         let nearness = softplus(self.nearness.forward(q.clone()), 1.0);
         let logits = q.clone().matmul(keys).mul_scalar(scale) - distance2 * nearness;
         let scale_bias = self.mask_scale.val();
-        let mask = logits * scale_bias.clone().narrow(0, 0, 1).unsqueeze::<3>() + scale_bias.narrow(0, 1, 1).unsqueeze::<3>();
+        let mask =
+            logits * scale_bias.clone().narrow(0, 0, 1).unsqueeze::<3>() + scale_bias.narrow(0, 1, 1).unsqueeze::<3>();
         let mask = mask.mask_fill(hidden, HIDDEN_SCORE);
 
         let share = sigmoid(mask.clone());
@@ -123,10 +125,9 @@ impl BoxDecoder {
         let deviation = ((mean_square - mean.clone().square()).clamp_min(0.0) + VARIANCE_FLOOR_M2).sqrt();
         let context = share.matmul(values);
         let first_size = (deviation.clone().mul_scalar(EXTENT_PER_DEVIATION) + MIN_EXTENT_M).log();
-        let correction = self.head_down.forward(gelu(self.head_up.forward(Tensor::cat(
-            vec![q, context, mean.clone(), first_size.clone()],
-            2,
-        ))));
+        let correction = self
+            .head_down
+            .forward(gelu(self.head_up.forward(Tensor::cat(vec![q, context, mean.clone(), first_size.clone()], 2))));
         BoxPrediction {
             pointing,
             mask,

@@ -73,15 +73,36 @@ pub enum WeightType {
 /// [`ModelError::Weights`] naming the tensor; `module` is then unchanged.
 pub fn apply<M: Module>(module: &mut M, files: &CheckpointFiles<'_>) -> Result<(), ModelError> {
     let fault = |fault| ModelError::Weights { origin: files.origin.clone(), fault };
-    check(module, &files.weights).map_err(fault)?;
-    let mut store =
-        SafetensorsStore::from_bytes(Some(files.weights.to_vec())).with_from_adapter(FloatCastAdapter::to(DType::F32));
-    module.load_from(&mut store).map_err(|e| fault(WeightsFault::Transfer(e.to_string())))?;
+    let missing = check(module, &files.weights).map_err(fault)?;
+    if !missing.is_empty() {
+        return Err(fault(WeightsFault::Missing(missing)));
+    }
+    load(module, files)
+}
+
+/// Loads the weights that `files` holds into `module`, whose other weights stay as they are, and returns the others' names:
+/// training may start from a model that lacked a part. Checked as in [`apply`].
+///
+/// # Errors
+/// [`ModelError::Weights`] naming the tensor; `module` is then unchanged.
+pub fn apply_part<M: Module>(module: &mut M, files: &CheckpointFiles<'_>) -> Result<Vec<String>, ModelError> {
+    let fault = |fault| ModelError::Weights { origin: files.origin.clone(), fault };
+    let missing = check(module, &files.weights).map_err(fault)?;
+    load(module, files)?;
+    Ok(missing)
+}
+
+fn load<M: Module>(module: &mut M, files: &CheckpointFiles<'_>) -> Result<(), ModelError> {
+    let fault = |e: String| ModelError::Weights { origin: files.origin.clone(), fault: WeightsFault::Transfer(e) };
+    let mut store = SafetensorsStore::from_bytes(Some(files.weights.to_vec()))
+        .with_from_adapter(FloatCastAdapter::to(DType::F32))
+        .allow_partial(true);
+    module.load_from(&mut store).map_err(|e| fault(e.to_string()))?;
     Ok(())
 }
 
-/// Compares the file `weights` with what `module` needs.
-fn check<M: Module>(module: &M, weights: &[u8]) -> Result<(), WeightsFault> {
+/// Compares the file `weights` with what `module` needs; returns the names of those that it does not hold, sorted.
+fn check<M: Module>(module: &M, weights: &[u8]) -> Result<Vec<String>, WeightsFault> {
     let stored = SafeTensors::deserialize(weights)
         .map_err(|e| WeightsFault::Damaged { bytes: weights.len(), reason: e.to_string() })?;
     let mut extra: Vec<String> = stored.names().into_iter().map(ToString::to_string).collect();
@@ -94,10 +115,7 @@ fn check<M: Module>(module: &M, weights: &[u8]) -> Result<(), WeightsFault> {
             Err(_) => missing.push(needed.name),
         }
     }
-    if !missing.is_empty() {
-        missing.sort();
-        return Err(WeightsFault::Missing(missing));
-    }
+    missing.sort();
     extra.retain(|name| !found.iter().any(|(needed, _)| needed.name == *name));
     if !extra.is_empty() {
         return Err(WeightsFault::Extra(extra));
@@ -126,7 +144,7 @@ fn check<M: Module>(module: &M, weights: &[u8]) -> Result<(), WeightsFault> {
             return Err(WeightsFault::NotFinite { tensor, index });
         }
     }
-    Ok(())
+    Ok(missing)
 }
 
 /// Index of the first float of `BYTES` little-endian bytes whose exponent bits, `exponent` in its upper two bytes, are

@@ -168,8 +168,8 @@ impl ModelConfig {
     /// # Errors
     /// [`ModelError::Config`] with the field and the reason.
     pub fn from_json(bytes: &[u8], origin: &str) -> Result<Self, ModelError> {
-        let config: Self =
-            serde_json::from_slice(bytes).map_err(|e| ModelError::Config { origin: origin.to_owned(), reason: e.to_string() })?;
+        let config: Self = serde_json::from_slice(bytes)
+            .map_err(|e| ModelError::Config { origin: origin.to_owned(), reason: e.to_string() })?;
         config.check().map_err(|reason| ModelError::Config { origin: origin.to_owned(), reason })?;
         Ok(config)
     }
@@ -222,17 +222,20 @@ impl ModelConfig {
             ("depth.width by heads", self.depth.width, self.depth.heads),
         ];
         for (what, whole, part) in divides {
-            if whole % part != 0 {
+            if !whole.is_multiple_of(part) {
                 return Err(format!("{what}: {whole} is no multiple of {part}"));
             }
         }
-        if d.head_width() % 2 != 0 {
+        if !d.head_width().is_multiple_of(2) {
             return Err(format!("decoder head width {} is odd; rotary embedding needs an even one", d.head_width()));
         }
         for (name, v, channels) in [("image", &self.image, 3), ("depth", &self.depth, 2)] {
             let step = v.patch_size * v.merge;
-            if v.image_width % step != 0 || v.image_height % step != 0 {
-                return Err(format!("{name}: {}x{} is no multiple of patch_size * merge = {step}", v.image_width, v.image_height));
+            if !v.image_width.is_multiple_of(step) || !v.image_height.is_multiple_of(step) {
+                return Err(format!(
+                    "{name}: {}x{} is no multiple of patch_size * merge = {step}",
+                    v.image_width, v.image_height
+                ));
             }
             if v.in_channels != channels {
                 return Err(format!("{name}.in_channels is {}, it must be {channels}", v.in_channels));

@@ -19,6 +19,8 @@ pub struct Sampling {
     pub end: u32,
     /// Token `<obj>`, whose hidden state the box decoder reads.
     pub box_open: u32,
+    /// The token `</obj>`.
+    pub box_close: u32,
 }
 
 /// What was generated.
@@ -39,18 +41,26 @@ pub fn generate(
     prompt: &[u32],
     sampling: &Sampling,
     device: &Device,
+    look_up: &dyn Fn(Tensor<2>) -> Tensor<2>,
     on_token: &mut dyn FnMut(u32),
 ) -> Generated {
     let mut rng = ChaCha8Rng::seed_from_u64(sampling.seed);
     let mut out = Generated::default();
     let mut input: Vec<u32> = prompt.to_vec();
+    // the object of the box being written, added to the tokens behind `<obj>`
+    let mut object: Option<Tensor<2>> = None;
     loop {
         let ids: Vec<i32> = input.iter().map(|&i| i as i32).collect();
         let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [1, input.len()]), device);
-        let hidden = decoder.read_text(ids, cache);
+        let added = object.clone().map(|o| o.unsqueeze_dim::<3>(1));
+        let hidden = decoder.read_text(ids, added, cache);
         let [_, tokens, width] = hidden.dims();
         let last = hidden.narrow(1, tokens - 1, 1).reshape([1, width]);
+        if out.tokens.last() == Some(&sampling.box_close) {
+            object = None;
+        }
         if out.tokens.last() == Some(&sampling.box_open) {
+            object = Some(look_up(last.clone()));
             out.box_states.push(last.clone().into_data().iter::<f32>().collect());
         }
         if out.tokens.len() == sampling.max_tokens {

@@ -64,7 +64,8 @@ pub fn refine_on_map(raw: &RawBox<'_>, positions: &[[f32; 3]], grid_m: f32) -> O
     let face = |sign: f64, k: usize| {
         0.5 * (tight.center[k] + sign * 0.5 * tight.size[k] + r.center[k] + sign * 0.5 * r.size[k])
     };
-    let (low, high): ([f64; 3], [f64; 3]) = (std::array::from_fn(|k| face(-1.0, k)), std::array::from_fn(|k| face(1.0, k)));
+    let (low, high): ([f64; 3], [f64; 3]) =
+        (std::array::from_fn(|k| face(-1.0, k)), std::array::from_fn(|k| face(1.0, k)));
     OrientedBox {
         center: std::array::from_fn(|k| 0.5 * (low[k] + high[k])),
         size: std::array::from_fn(|k| (high[k] - low[k]).max(1e-3)),

@@ -3,13 +3,14 @@
 
 use burn::module::{Module, Param};
 use burn::nn::{Initializer, Linear, LinearConfig};
+use burn::tensor::activation::gelu;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use vantage_scene::Aabb;
 
 use crate::box_decoder::{BoxDecoder, BoxPrediction, PaddedPoints};
 use crate::config::ModelConfig;
 use crate::decoder::{Decoder, KvCache};
-use crate::points::{PointEncoder, PointFeatures, PointPlan, PointSample};
+use crate::points::{INPUT_WIDTH, PointEncoder, PointFeatures, PointPlan, PointSample};
 use crate::position::{PLACE_WIDTH, place_features, scene_center};
 use crate::view_input::ViewInput;
 use crate::vision::{TextTower, ViewFeatures, Vit};
@@ -42,6 +43,9 @@ pub struct Network {
     pub box_decoder: BoxDecoder,
     /// Class of each point, an auxiliary task of training; also names clusters.
     pub point_classifier: Linear,
+    /// Pooled points of an object to the decoder's width.
+    object_up: Linear,
+    object_down: Linear,
     point_projection: Linear,
     place_projection: Linear,
     kind: Param<Tensor<2>>,
@@ -78,6 +82,10 @@ impl Network {
             points: config.points.init(device),
             box_decoder: BoxDecoder::new(d, fine, PLACE_WIDTH, config.box_width, device),
             point_classifier: linear(fine, config.point_classes.len()),
+            object_up: linear(fine + config.points.in_channels, d),
+            object_down: LinearConfig::new(d, d)
+                .with_initializer(Initializer::Normal { mean: 0.0, std: 0.01 })
+                .init(device),
             point_projection: linear(coarse, d),
             place_projection: linear(PLACE_WIDTH, d),
             kind: Initializer::Normal { mean: 0.0, std: 0.02 }.init([3, d], device),
@@ -91,7 +99,12 @@ impl Network {
     }
 
     /// Runs the point encoder over a batch of scenes.
-    pub fn encode_points(&self, samples: &[&PointSample], config: &ModelConfig, device: &Device) -> (PointPlan, PointFeatures) {
+    pub fn encode_points(
+        &self,
+        samples: &[&PointSample],
+        config: &ModelConfig,
+        device: &Device,
+    ) -> (PointPlan, PointFeatures) {
         let plan = PointPlan::new(samples, &config.points);
         let flat: Vec<f32> = samples.iter().flat_map(|s| s.features.iter().flatten().copied()).collect();
         let rows = flat.len() / config.points.in_channels.max(1);
@@ -101,7 +114,12 @@ impl Network {
     }
 
     /// Runs the image and the depth encoder over views; both in the order given.
-    pub fn encode_views(&self, views: &[&ViewInput], config: &ModelConfig, device: &Device) -> (ViewFeatures, ViewFeatures) {
+    pub fn encode_views(
+        &self,
+        views: &[&ViewInput],
+        config: &ModelConfig,
+        device: &Device,
+    ) -> (ViewFeatures, ViewFeatures) {
         let (w, h) = (config.image.image_width, config.image.image_height);
         let stack = |channels: usize, of: fn(&ViewInput) -> &Vec<f32>| {
             let flat: Vec<f32> = views.iter().flat_map(|v| of(v).iter().copied()).collect();
@@ -173,19 +191,31 @@ impl Network {
         }
         let lengths: Vec<usize> = rows.iter().map(Vec::len).collect();
         let longest = lengths.iter().copied().max().unwrap_or(0);
-        let index: Vec<i32> =
-            rows.into_iter().flat_map(|mut row| { row.resize(longest, padding as i32); row }).collect();
+        let index: Vec<i32> = rows
+            .into_iter()
+            .flat_map(|mut row| {
+                row.resize(longest, padding as i32);
+                row
+            })
+            .collect();
         let index = Tensor::<1, Int>::from_data(TensorData::new(index, [scenes.len() * longest]), device);
         (table.select(0, index).reshape([scenes.len(), longest, width]), lengths)
     }
 
     /// The fine points of a batch of scenes, padded for the box decoder.
-    pub fn padded_points(&self, scenes: &[SceneInput<'_>], plan: &PointPlan, points: &PointFeatures, device: &Device) -> PaddedPoints {
+    pub fn padded_points(
+        &self,
+        scenes: &[SceneInput<'_>],
+        plan: &PointPlan,
+        points: &PointFeatures,
+        device: &Device,
+    ) -> PaddedPoints {
         let ranges = plan.fine_ranges();
         let longest = ranges.iter().map(|r| r.len()).max().unwrap_or(0);
         let [total, channels] = points.fine.dims();
         let mut index = Vec::with_capacity(scenes.len() * longest);
         let mut hidden = Vec::with_capacity(scenes.len() * longest);
+        let mut inputs = Vec::with_capacity(scenes.len() * longest * INPUT_WIDTH);
         let mut places = Vec::with_capacity(scenes.len() * longest * PLACE_WIDTH);
         let mut metres = Vec::with_capacity(scenes.len() * longest * 3);
         for (scene, range) in scenes.iter().zip(ranges) {
@@ -196,9 +226,11 @@ impl Network {
                 hidden.push(!real);
                 if real {
                     let p = scene.points.positions[i];
+                    inputs.extend(scene.points.features[i]);
                     place_features(p, scene.bounds, &mut places);
                     metres.extend((0..3).map(|k| (f64::from(p[k]) - center[k]) as f32));
                 } else {
+                    inputs.extend([0.0; INPUT_WIDTH]);
                     places.extend(std::iter::repeat_n(0.0, PLACE_WIDTH));
                     metres.extend([0.0; 3]);
                 }
@@ -209,6 +241,7 @@ impl Network {
         let index = Tensor::<1, Int>::from_data(TensorData::new(index, [s * longest]), device);
         PaddedPoints {
             features: table.select(0, index).reshape([s, longest, channels]),
+            inputs: Tensor::from_data(TensorData::new(inputs, [s, longest, INPUT_WIDTH]), device),
             places: Tensor::from_data(TensorData::new(places, [s, longest, PLACE_WIDTH]), device),
             metres: Tensor::from_data(TensorData::new(metres, [s, longest, 3]), device),
             hidden: Tensor::<2, Bool>::from_data(TensorData::new(hidden, [s, longest]), device),
@@ -218,6 +251,16 @@ impl Network {
     /// Boxes for hidden states at `<obj>`, `[scenes, queries, width]`.
     pub fn boxes(&self, queries: Tensor<3>, points: &PaddedPoints) -> BoxPrediction {
         self.box_decoder.forward(queries, points)
+    }
+
+    /// What the decoder reads along with the numbers of a box: the object that the box stands for, as the points show it.
+    ///
+    /// `share`: `[scenes, objects, points]`, the share of each point in each object, summing to one. Returns
+    /// `[scenes, objects, d_model]`, to be added to the embeddings of the tokens from behind `<obj>` to `</obj>`. So the text
+    /// after a box follows from what is there: its colour and its kind, not from what the question supposed.
+    pub fn object_tokens(&self, share: Tensor<3>, points: &PaddedPoints) -> Tensor<3> {
+        let pooled = share.matmul(Tensor::cat(vec![points.features.clone(), points.inputs.clone()], 2));
+        self.object_down.forward(gelu(self.object_up.forward(pooled)))
     }
 
     /// Reads the scene tokens into a cache that questions then extend.

@@ -18,7 +18,8 @@ pub fn scene_center(bounds: &Aabb) -> [f64; 3] {
 pub fn place_features(position: [f32; 3], bounds: &Aabb, out: &mut Vec<f32>) {
     let center = scene_center(bounds);
     let length: [f64; 3] = std::array::from_fn(|i| (bounds.max[i] - bounds.min[i]).max(1e-6));
-    let normal: [f64; 3] = std::array::from_fn(|i| ((f64::from(position[i]) - bounds.min[i]) / length[i]).clamp(-0.5, 1.5));
+    let normal: [f64; 3] =
+        std::array::from_fn(|i| ((f64::from(position[i]) - bounds.min[i]) / length[i]).clamp(-0.5, 1.5));
     out.extend(normal.iter().map(|&x| x as f32));
     for x in normal {
         for octave in 0..OCTAVES {

@@ -5,14 +5,15 @@ use std::path::Path;
 use std::time::Instant;
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor, TensorData};
 use burn::tensor::activation::sigmoid;
+use burn::tensor::{Device, Tensor, TensorData};
 use vantage_scene::{
-    Aabb, Keyframe, OrientedBox, QueryEmbeddings, Scene, UtilityWeights, ViewEmbeddings, score_views, select_top, select_uniform,
-    shell_mask, visible_points,
+    Aabb, Keyframe, OrientedBox, QueryEmbeddings, Scene, UtilityWeights, ViewEmbeddings, score_views, select_top,
+    select_uniform, shell_mask, visible_points,
 };
 
 use crate::answer::{Answer, AskOptions, Grounding, Latency, SelectedView, ViewStrategy};
+use crate::box_decoder::PaddedPoints;
 use crate::checkpoint::{self, CheckpointFiles};
 use crate::config::ModelConfig;
 use crate::device::best_device;
@@ -29,6 +30,9 @@ use crate::view_input::ViewInput;
 
 /// A keyframe sees a sampled point when its depth there agrees within this, metres.
 pub const VISIBILITY_TOLERANCE_M: f32 = 0.12;
+
+/// How much an object's outline is sharpened before its points are pooled.
+const MASK_SHARPNESS: f32 = 4.0;
 
 /// Longest question; its tokens attend to each other, so that the cost grows with the square.
 const MAX_QUESTION_CHARACTERS: usize = 2000;
@@ -157,14 +161,16 @@ impl Reasoner {
         let encoded_ms = millis(start);
         let Some(cache) = &self.scene else { return Err(ModelError::EmptyScene) };
         let words = self.tokenizer.encode(question)?;
-        let views = select_views(&self.network, &self.device, &self.weights, cache, &words, options, self.config.default_views);
+        let views =
+            select_views(&self.network, &self.device, &self.weights, cache, &words, options, self.config.default_views);
         let select_ms = millis(start) - encoded_ms;
 
         let encode_start = Instant::now();
         let inputs: Vec<&ViewInput> =
             views.iter().filter_map(|v| self.views.get(&v.keyframe).map(|cached| &cached.input)).collect();
         let scene_input = SceneInput { points: &cache.sample, bounds: &cache.bounds, views: &inputs };
-        let view_features = (!inputs.is_empty()).then(|| self.network.encode_views(&inputs, &self.config, &self.device));
+        let view_features =
+            (!inputs.is_empty()).then(|| self.network.encode_views(&inputs, &self.config, &self.device));
         let (tokens, lengths) = self.network.scene_tokens(
             &[scene_input],
             &cache.plan,
@@ -182,17 +188,21 @@ impl Reasoner {
             seed: options.seed,
             end: special.end,
             box_open: special.box_open,
+            box_close: special.box_close,
         };
         let mut stream = StreamDecoder::new(&self.tokenizer);
         let mut first_token_ms = None;
         let prompt = prompt_tokens(&self.tokenizer, question)?;
-        let generated = generate(&self.network.decoder, &mut kv, &prompt, &sampling, &self.device, &mut |token| {
-            first_token_ms.get_or_insert_with(|| millis(start));
-            let piece = stream.push(token);
-            if !piece.is_empty() {
-                on_text(&piece);
-            }
-        });
+        let padded = self.network.padded_points(&[scene_input], &cache.plan, &cache.features, &self.device);
+        let look_up = |state: Tensor<2>| look_up(&self.network, state, &padded);
+        let generated =
+            generate(&self.network.decoder, &mut kv, &prompt, &sampling, &self.device, &look_up, &mut |token| {
+                first_token_ms.get_or_insert_with(|| millis(start));
+                let piece = stream.push(token);
+                if !piece.is_empty() {
+                    on_text(&piece);
+                }
+            });
         let rest = stream.finish();
         if !rest.is_empty() {
             on_text(&rest);
@@ -201,7 +211,7 @@ impl Reasoner {
         let parsed = if generated.finished { grammar::parse(&raw).ok() } else { None };
         let boxes = match &parsed {
             Some(parsed) => {
-                let boxes = ground(&self.network, &self.device, cache, &scene_input, &generated);
+                let boxes = ground(&self.network, &self.device, cache, &padded, &generated);
                 let first_of_answer = boxes.len().saturating_sub(parsed.answer_boxes().len());
                 let registry = &mut self.registry;
                 parsed
@@ -264,7 +274,8 @@ impl Reasoner {
                 Some(ViewEmbeddings { image: view.image.clone(), points, clip_image: view.clip_image.clone() })
             })
             .collect();
-        self.scene = Some(SceneCache { revision: scene.revision(), bounds, sample, plan, features, keyframes, embeddings });
+        self.scene =
+            Some(SceneCache { revision: scene.revision(), bounds, sample, plan, features, keyframes, embeddings });
         Ok(())
     }
 
@@ -310,12 +321,22 @@ fn select_views(
     chosen.into_iter().map(|i| SelectedView { keyframe: cache.keyframes[i], scores: scores[i] }).collect()
 }
 
+/// The object that a hidden state at `<obj>`, `[1, d_model]`, points at, as the decoder reads it: `[1, d_model]`.
+fn look_up(network: &Network, state: Tensor<2>, padded: &PaddedPoints) -> Tensor<2> {
+    let width = state.dims()[1];
+    let mask = network.boxes(state.reshape([1, 1, width]), padded).mask;
+    // the points that are rather on the object than not; all count a little, so that there is always one
+    let inside = sigmoid(mask.mul_scalar(MASK_SHARPNESS));
+    let share = inside.clone() / (inside.sum_dim(2) + 1.0e-6);
+    network.object_tokens(share, padded).reshape([1, width])
+}
+
 /// World boxes and scores of all `<obj>` in the text, in order.
 fn ground(
     network: &Network,
     device: &Device,
     cache: &SceneCache,
-    scene: &SceneInput<'_>,
+    padded: &PaddedPoints,
     generated: &Generated,
 ) -> Vec<(OrientedBox, f32)> {
     let count = generated.box_states.len();
@@ -324,8 +345,7 @@ fn ground(
     }
     let width = generated.box_states[0].len();
     let queries = Tensor::<3>::from_data(TensorData::new(generated.box_states.concat(), [1, count, width]), device);
-    let padded = network.padded_points(&[*scene], &cache.plan, &cache.features, device);
-    let prediction = network.boxes(queries, &padded);
+    let prediction = network.boxes(queries, padded);
     let mask = sigmoid(prediction.mask).reshape([count as i32, -1]);
     let masks = rows(mask);
     let centers = rows(prediction.center.reshape([count, 3]));

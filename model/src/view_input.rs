@@ -23,8 +23,10 @@ impl ViewInput {
     /// Area-averages colour and depth (readings alone) of `frame` into the size of `config`.
     pub fn from_frame(frame: &RgbdFrame, config: &VisionConfig) -> Self {
         let (width, height) = (config.image_width, config.image_height);
-        let image = shrink_color(&frame.color.data, frame.color.width as usize, frame.color.height as usize, width, height);
-        let small = shrink_depth(&frame.depth.data, frame.depth.width as usize, frame.depth.height as usize, width, height);
+        let image =
+            shrink_color(&frame.color.data, frame.color.width as usize, frame.color.height as usize, width, height);
+        let small =
+            shrink_depth(&frame.depth.data, frame.depth.width as usize, frame.depth.height as usize, width, height);
         let mut depth: Vec<f32> = small.iter().map(|&z| z / DEPTH_UNIT_M).collect();
         depth.extend(small.iter().map(|&z| if z > 0.0 { 1.0 } else { 0.0 }));
 

@@ -67,7 +67,8 @@ fn why_nothing(source: &BagSource, config: &EngineConfig, stats: &SyncStats) -> 
     if source.depth_images() == 0 {
         return "The depth topic holds no message".to_owned();
     }
-    let mut why: Vec<String> = stats.drops().map(|(reason, count)| format!("{count} depth images dropped: {reason}")).collect();
+    let mut why: Vec<String> =
+        stats.drops().map(|(reason, count)| format!("{count} depth images dropped: {reason}")).collect();
     if let Some(error) = &stats.last_transform_error {
         why.push(format!(
             "transforms to `{}`: {error} Record /tf and /tf_static, or name another frame with --global-frame",

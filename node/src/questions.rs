@@ -72,7 +72,8 @@ pub fn read(path: &Path) -> Result<Vec<Known>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
     let mut out = Vec::new();
     for (i, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {
-        let known: Known = serde_json::from_str(line).with_context(|| format!("{}, line {}: not a question", path.display(), i + 1))?;
+        let known: Known = serde_json::from_str(line)
+            .with_context(|| format!("{}, line {}: not a question", path.display(), i + 1))?;
         let finite = known.boxes.iter().all(|b| b.center.iter().chain(&b.size).chain([&b.yaw]).all(|x| x.is_finite()));
         ensure!(finite, "{}, line {}: a box holds a number that is not finite", path.display(), i + 1);
         out.push(known);

@@ -106,7 +106,11 @@ impl OrientedBox {
 
 /// Counter-clockwise convex hull of the points' x, y (Andrew's monotone chain, 1979).
 fn convex_hull(points: &[[f32; 3]]) -> Vec<[f64; 2]> {
-    let mut p: Vec<[f64; 2]> = points.iter().map(|p| [f64::from(p[0]), f64::from(p[1])]).filter(|p| p[0].is_finite() && p[1].is_finite()).collect();
+    let mut p: Vec<[f64; 2]> = points
+        .iter()
+        .map(|p| [f64::from(p[0]), f64::from(p[1])])
+        .filter(|p| p[0].is_finite() && p[1].is_finite())
+        .collect();
     p.sort_by(|a, b| a[0].total_cmp(&b[0]).then(a[1].total_cmp(&b[1])));
     p.dedup();
     if p.len() < 3 {
@@ -169,8 +173,11 @@ mod tests {
 
     fn boxes() -> impl Strategy<Value = OrientedBox> {
         let center = [-1.0..1.0f64, -1.0..1.0f64, -0.5..0.5f64];
-        (center, [0.2..2.0f64, 0.2..2.0f64, 0.2..2.0f64], -3.2..3.2f64)
-            .prop_map(|(center, size, yaw)| OrientedBox { center, size, yaw })
+        (center, [0.2..2.0f64, 0.2..2.0f64, 0.2..2.0f64], -3.2..3.2f64).prop_map(|(center, size, yaw)| OrientedBox {
+            center,
+            size,
+            yaw,
+        })
     }
 
     /// Share of a fine grid's cells, as an independent reference.

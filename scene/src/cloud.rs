@@ -32,9 +32,9 @@ impl PointCloud {
         let first = self.positions.first()?.map(f64::from);
         let mut bounds = Aabb { min: first, max: first };
         for p in &self.positions {
-            for k in 0..3 {
-                bounds.min[k] = bounds.min[k].min(f64::from(p[k]));
-                bounds.max[k] = bounds.max[k].max(f64::from(p[k]));
+            for (k, x) in p.iter().map(|x| f64::from(*x)).enumerate() {
+                bounds.min[k] = bounds.min[k].min(x);
+                bounds.max[k] = bounds.max[k].max(x);
             }
         }
         Some(bounds)

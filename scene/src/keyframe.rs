@@ -46,7 +46,9 @@ impl KeyframeStore {
     pub fn offer(&mut self, frame: &RgbdFrame) -> Option<u32> {
         if let Some(last) = self.keyframes.last() {
             let step = last.frame.world_from_camera.inverse() * frame.world_from_camera;
-            if step.translation.vector.norm() < self.config.translation_m && step.rotation.angle() < self.config.rotation_rad {
+            if step.translation.vector.norm() < self.config.translation_m
+                && step.rotation.angle() < self.config.rotation_rad
+            {
                 return None;
             }
         }
@@ -91,7 +93,10 @@ mod tests {
     #[test]
     fn motion_or_turning_makes_a_keyframe() {
         let mut store = KeyframeStore::new(KeyframeConfig::default());
-        let stored: Vec<bool> = [(0.0, 0.0), (0.1, 0.1), (0.31, 0.0), (0.31, 0.4)].iter().map(|&(x, r)| store.offer(&frame(x, r)).is_some()).collect();
+        let stored: Vec<bool> = [(0.0, 0.0), (0.1, 0.1), (0.31, 0.0), (0.31, 0.4)]
+            .iter()
+            .map(|&(x, r)| store.offer(&frame(x, r)).is_some())
+            .collect();
         assert_eq!(stored, [true, false, true, true]);
     }
 

@@ -23,7 +23,9 @@ pub use keyframe::{Keyframe, KeyframeConfig, KeyframeStore};
 pub use proposals::{Proposal, proposals};
 pub use registration::register_color;
 pub use scene::{FuseReport, Scene, SceneConfig, SceneError};
-pub use select::{QueryEmbeddings, UtilityWeights, ViewEmbeddings, ViewScores, score_views, select_top, select_uniform};
+pub use select::{
+    QueryEmbeddings, UtilityWeights, ViewEmbeddings, ViewScores, score_views, select_top, select_uniform,
+};
 pub use structure::shell_mask;
 pub use sync::{SyncConfig, Synchronizer};
 pub use sync_stats::{DropReason, SyncStats};

@@ -17,7 +17,8 @@ pub struct Proposal {
 /// Joins non-shell points that are within `radius_m` of each other into clusters of at least `min_points`, the largest
 /// first; of equal ones that with the earlier point. `shell[i]` true leaves point i out; points that are not finite too.
 pub fn proposals(cloud: &PointCloud, shell: &[bool], radius_m: f32, min_points: usize) -> Vec<Proposal> {
-    let usable = |i: &usize| !shell.get(*i).copied().unwrap_or(false) && cloud.positions[*i].iter().all(|x| x.is_finite());
+    let usable =
+        |i: &usize| !shell.get(*i).copied().unwrap_or(false) && cloud.positions[*i].iter().all(|x| x.is_finite());
     let kept: Vec<usize> = (0..cloud.len()).filter(usable).collect();
     let points: Vec<[f32; 3]> = kept.iter().map(|&i| cloud.positions[i]).collect();
     let Ok(tree) = ImmutableKdTree::<f32, 3>::new_from_slice(&points) else { return Vec::new() };
@@ -33,7 +34,9 @@ pub fn proposals(cloud: &PointCloud, shell: &[bool], radius_m: f32, min_points: 
         let mut next = 0;
         while let Some(&i) = members.get(next) {
             next += 1;
-            for found in tree.query(&points[i]).within::<SquaredEuclidean<f32>>(radius_m * radius_m).unsorted().execute() {
+            for found in
+                tree.query(&points[i]).within::<SquaredEuclidean<f32>>(radius_m * radius_m).unsorted().execute()
+            {
                 let j = found.item as usize;
                 if cluster_of[j].is_none() {
                     cluster_of[j] = Some(name);

@@ -74,10 +74,10 @@ fn mark_outermost(cloud: &PointCloud, direction: [f32; 3], mask: &mut [bool]) {
     // the plane is the fuller of the pair's neighbourhood
     let fullest = (cell..(cell + 3).min(cells)).max_by_key(|&i| (histogram[i], std::cmp::Reverse(i))).unwrap_or(cell);
     let plane = low + (fullest as f32 + 0.5) * CELL_M;
-    for i in 0..cloud.len() {
-        if (dot(&cloud.positions[i], &direction) - plane).abs() <= PLANE_TOLERANCE_M || dot(&cloud.positions[i], &direction) < plane {
-            let outside = dot(&cloud.positions[i], &direction) < plane - PLANE_TOLERANCE_M;
-            mask[i] |= outside || dot(&cloud.normals[i], &direction) > 0.5;
+    for ((is_shell, position), normal) in mask.iter_mut().zip(&cloud.positions).zip(&cloud.normals) {
+        let above = dot(position, &direction) - plane;
+        if above <= PLANE_TOLERANCE_M {
+            *is_shell |= above < -PLANE_TOLERANCE_M || dot(normal, &direction) > 0.5;
         }
     }
 }
@@ -129,7 +129,11 @@ mod tests {
     #[test]
     fn tiny_and_broken_clouds_have_no_panic() {
         assert!(shell_mask(&PointCloud::default()).is_empty());
-        let odd = PointCloud { positions: vec![[f32::NAN; 3], [1.0e9; 3]], colors: vec![[0; 3]; 2], normals: vec![[0.0, 0.0, 1.0]; 2] };
+        let odd = PointCloud {
+            positions: vec![[f32::NAN; 3], [1.0e9; 3]],
+            colors: vec![[0; 3]; 2],
+            normals: vec![[0.0, 0.0, 1.0]; 2],
+        };
         assert_eq!(shell_mask(&odd).len(), 2);
     }
 }

@@ -195,7 +195,8 @@ impl Synchronizer {
             }
             let gap = |s: &StampNanos| s.abs_diff(stamp);
             // of two equally near ones the earlier
-            let nearest = before.into_iter().chain(after).min_by_key(gap).filter(|s| gap(s) <= tolerance.unsigned_abs());
+            let nearest =
+                before.into_iter().chain(after).min_by_key(gap).filter(|s| gap(s) <= tolerance.unsigned_abs());
             let color = nearest.and_then(|s| self.colors.get(&s).cloned());
             let Some(depth) = self.depths.pop_front() else { break };
             match color {
@@ -373,7 +374,10 @@ mod tests {
     #[test]
     fn flush_completes_what_it_can_and_counts_the_rest() {
         let mut sync = started();
-        push_all(&mut sync, [moved(0, 0.0), moved(120, 0.0), color(95, 1), depth(100), color(200, 2), depth(200), depth(300)]);
+        push_all(
+            &mut sync,
+            [moved(0, 0.0), moved(120, 0.0), color(95, 1), depth(100), color(200, 2), depth(200), depth(300)],
+        );
         let frames = sync.flush();
         assert!(frames.is_empty() && sync.stats().frames == 1);
         assert_eq!(sync.stats().drops().collect::<Vec<_>>(), [(DropReason::NoColor, 1), (DropReason::NoTransform, 1)]);

@@ -19,8 +19,14 @@ pub enum DropReason {
 
 impl DropReason {
     /// All reasons, in the order in which they are reported.
-    pub const ALL: [Self; 6] =
-        [Self::NoColor, Self::NoCameraInfo, Self::CameraSize, Self::NoTransform, Self::TransformTooLate, Self::ClockJump];
+    pub const ALL: [Self; 6] = [
+        Self::NoColor,
+        Self::NoCameraInfo,
+        Self::CameraSize,
+        Self::NoTransform,
+        Self::TransformTooLate,
+        Self::ClockJump,
+    ];
 }
 
 impl std::fmt::Display for DropReason {

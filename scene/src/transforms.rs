@@ -53,7 +53,9 @@ pub enum TransformError {
         child: String,
     },
     /// Older than all that is remembered.
-    #[error("transform {parent} <- {child} at {stamp} ns is {age_nanos} ns older than the newest; check the publisher's clock")]
+    #[error(
+        "transform {parent} <- {child} at {stamp} ns is {age_nanos} ns older than the newest; check the publisher's clock"
+    )]
     TooOld {
         /// Parent frame.
         parent: String,
@@ -432,7 +434,9 @@ mod tests {
         let mut buffer = TransformBuffer::new();
         buffer.insert("odom", "base", 0, pose(0.0, 0.0), true).unwrap();
         buffer.insert("arm", "camera", 0, pose(0.0, 0.0), true).unwrap();
-        assert!(matches!(buffer.lookup("map", "base", 0), Err(TransformError::UnknownFrame { frame }) if frame == "map"));
+        assert!(
+            matches!(buffer.lookup("map", "base", 0), Err(TransformError::UnknownFrame { frame }) if frame == "map")
+        );
         assert!(matches!(buffer.lookup("odom", "camera", 0), Err(TransformError::NotConnected { .. })));
     }
 

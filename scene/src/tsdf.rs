@@ -54,7 +54,9 @@ pub enum TsdfError {
         reason: &'static str,
     },
     /// The camera does not fit the depth image.
-    #[error("camera is {camera_width}x{camera_height} but the depth image is {width}x{height}; check the depth camera_info topic")]
+    #[error(
+        "camera is {camera_width}x{camera_height} but the depth image is {width}x{height}; check the depth camera_info topic"
+    )]
     CameraSize {
         /// Width in the camera's calibration.
         camera_width: u32,
@@ -125,7 +127,11 @@ impl TsdfMap {
         ];
         for (field, value) in positive {
             if !(value.is_finite() && (1.0e-3..=100.0).contains(&value)) {
-                return Err(TsdfError::Config { field, value: f64::from(value), reason: "it must be from 0.001 to 100 m" });
+                return Err(TsdfError::Config {
+                    field,
+                    value: f64::from(value),
+                    reason: "it must be from 0.001 to 100 m",
+                });
             }
         }
         if config.truncation_m < config.voxel_size_m {
@@ -226,7 +232,11 @@ impl TsdfMap {
             Entry::Vacant(_) if self.blocks.len() >= self.config.max_blocks => report.blocks_refused += 1,
             Entry::Vacant(entry) => {
                 entry.insert(self.blocks.len() as u32);
-                self.blocks.push(Block { key, touched: self.frames, voxels: vec![EMPTY; BLOCK_VOXELS].into_boxed_slice() });
+                self.blocks.push(Block {
+                    key,
+                    touched: self.frames,
+                    voxels: vec![EMPTY; BLOCK_VOXELS].into_boxed_slice(),
+                });
                 report.blocks_added += 1;
                 report.blocks_touched += 1;
             }
@@ -261,7 +271,10 @@ impl TsdfMap {
                 let mut next = at;
                 next[axis] += 1;
                 let Some(other) = self.voxel_near(block, next) else { continue };
-                if other.weight < MIN_SURFACE_WEIGHT || other.distance.abs() >= 1.0 || (voxel.distance > 0.0) == (other.distance > 0.0) {
+                if other.weight < MIN_SURFACE_WEIGHT
+                    || other.distance.abs() >= 1.0
+                    || (voxel.distance > 0.0) == (other.distance > 0.0)
+                {
                     continue;
                 }
                 let share = voxel.distance / (voxel.distance - other.distance);

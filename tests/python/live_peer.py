@@ -7,6 +7,7 @@ It publishes every message of the bag, read by `rosbags`, on its own topic, at t
 ~/question.
 """
 import argparse
+import importlib
 import json
 import struct
 import sys
@@ -17,7 +18,6 @@ import rclpy
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_typestore
-from rosidl_runtime_py.utilities import get_message
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import String
 from vantage_interfaces.msg import Answer
@@ -26,6 +26,12 @@ from visualization_msgs.msg import MarkerArray
 
 NODE = "/vantage"
 CLOCK_TOPIC = "/camera/aligned_depth_to_color/image_raw"
+
+
+def message_class(type_name):
+    """sensor_msgs/msg/Image -> its class."""
+    package, _, name = type_name.split("/")
+    return getattr(importlib.import_module(f"{package}.msg"), name)
 
 
 def stamp(header):
@@ -61,7 +67,7 @@ class Peer:
                 qos = QoSProfile(depth=20, reliability=ReliabilityPolicy.RELIABLE)
                 if connection.topic == "/tf_static":
                     qos.durability = DurabilityPolicy.TRANSIENT_LOCAL
-                publishers[connection.topic] = self.node.create_publisher(get_message(connection.msgtype), connection.topic, qos)
+                publishers[connection.topic] = self.node.create_publisher(message_class(connection.msgtype), connection.topic, qos)
             self.wait("subscriber on every topic", lambda: all(p.get_subscription_count() for p in publishers.values()))
             self.wait("node that publishes", lambda: self.node.count_publishers(f"{NODE}/answer") == 1)
             self.wait("node that listens to questions", lambda: self.question.get_subscription_count() == 1)
@@ -107,12 +113,12 @@ def main():
     a = arguments.parse_args()
     peer = Peer(a.limit)
     stamps = peer.play(a.bag, a.rate)
+    peer.wait("points of the last frame", lambda: peer.got["points"] and stamp(peer.got["points"][-1].header) == stamps[-1])
     # an empty question has no answer: the node says so and goes on
     refused = peer.ask(" ")
     answer = peer.ask(a.question)
     peer.wait("detections", lambda: peer.got["detections"])
     peer.wait("markers", lambda: peer.got["markers"])
-    peer.wait("points of the newest frame", lambda: peer.got["points"] and stamp(peer.got["points"][-1].header) == stamp(answer.header))
     detections, cloud = peer.got["detections"][-1], peer.got["points"][-1]
     print(json.dumps({
         "stamps": stamps,

@@ -17,7 +17,12 @@ struct Case<'a> {
 /// Runs `vantage replay` and returns what it printed; the results' folder is `out` in `dir`.
 fn replay(dir: &Path, bag: &Path, more: &[&str]) -> Option<Output> {
     let mut command = Command::new(program("vantage")?);
-    command.arg("replay").arg(bag).args(["--ask", "Where is the chair?", "--json", "--out"]).arg(dir.join("out")).args(more);
+    command
+        .arg("replay")
+        .arg(bag)
+        .args(["--ask", "Where is the chair?", "--json", "--out"])
+        .arg(dir.join("out"))
+        .args(more);
     Some(command.output().expect("vantage runs"))
 }
 
@@ -60,7 +65,11 @@ fn broken_recordings_are_refused_by_file_topic_and_place() {
         for case in &cases {
             let dir = tempfile::tempdir().unwrap();
             let bag = dir.path().join("bag");
-            run_python(&python, &root().join("tests/python/broken_bag.py"), [bag.as_os_str(), storage.as_ref(), case.fault.as_ref()]);
+            run_python(
+                &python,
+                &root().join("tests/python/broken_bag.py"),
+                [bag.as_os_str(), storage.as_ref(), case.fault.as_ref()],
+            );
             let output = replay(dir.path(), &bag, &[]).unwrap();
             let name = format!("{} in {storage}", case.fault);
             let file = if storage == "mcap" { "bag.mcap" } else { "bag.db3" };
@@ -80,7 +89,11 @@ fn the_same_recording_without_a_fault_is_replayed() {
     let (Some(python), Some(_)) = (python(), program("vantage")) else { return };
     let dir = tempfile::tempdir().unwrap();
     let bag = dir.path().join("bag");
-    run_python(&python, &root().join("tests/python/broken_bag.py"), [bag.as_os_str(), "mcap".as_ref(), "none".as_ref()]);
+    run_python(
+        &python,
+        &root().join("tests/python/broken_bag.py"),
+        [bag.as_os_str(), "mcap".as_ref(), "none".as_ref()],
+    );
     let output = replay(dir.path(), &bag, &[]).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(dir.path().join("out/map.ply").exists() && dir.path().join("out/report.html").exists());
@@ -92,7 +105,11 @@ fn truncated_recordings_are_refused_with_the_place() {
     for (storage, file) in [("mcap", "bag.mcap"), ("sqlite3", "bag.db3")] {
         let dir = tempfile::tempdir().unwrap();
         let bag = dir.path().join("bag");
-        run_python(&python, &root().join("tests/python/broken_bag.py"), [bag.as_os_str(), storage.as_ref(), "none".as_ref()]);
+        run_python(
+            &python,
+            &root().join("tests/python/broken_bag.py"),
+            [bag.as_os_str(), storage.as_ref(), "none".as_ref()],
+        );
         let whole = fs::read(bag.join(file)).unwrap();
         for share in [0.0, 0.1, 0.5, 0.9, 0.99] {
             let cut = (whole.len() as f64 * share) as usize;
@@ -108,7 +125,11 @@ fn a_missing_or_broken_checkpoint_is_refused_before_anything_is_fused() {
     let (Some(python), Some(_)) = (python(), program("vantage")) else { return };
     let dir = tempfile::tempdir().unwrap();
     let bag = dir.path().join("bag");
-    run_python(&python, &root().join("tests/python/broken_bag.py"), [bag.as_os_str(), "mcap".as_ref(), "none".as_ref()]);
+    run_python(
+        &python,
+        &root().join("tests/python/broken_bag.py"),
+        [bag.as_os_str(), "mcap".as_ref(), "none".as_ref()],
+    );
     let models = tempfile::tempdir().unwrap();
     let model = models.path().join("nano");
     let asked = |says: &[&str]| {

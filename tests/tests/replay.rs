@@ -48,7 +48,12 @@ fn of_type<'a>(lines: &'a [Value], kind: &str) -> Vec<&'a Value> {
 }
 
 fn numbers(value: &Value) -> Vec<f64> {
-    value.as_array().unwrap_or_else(|| panic!("{value} is no list")).iter().map(|x| x.as_f64().expect("a number")).collect()
+    value
+        .as_array()
+        .unwrap_or_else(|| panic!("{value} is no list"))
+        .iter()
+        .map(|x| x.as_f64().expect("a number"))
+        .collect()
 }
 
 #[test]
@@ -125,7 +130,8 @@ fn the_results_folder_is_whole() {
     let ply = fs::read(out.join("map.ply")).unwrap();
     let head = String::from_utf8_lossy(&ply[..200]).into_owned();
     assert!(head.starts_with("ply\n") && head.contains(&format!("element vertex {points}\n")), "{head}");
-    let pictures = fs::read_dir(&out).unwrap().filter(|e| e.as_ref().unwrap().path().extension() == Some(OsStr::new("png")));
+    let pictures =
+        fs::read_dir(&out).unwrap().filter(|e| e.as_ref().unwrap().path().extension() == Some(OsStr::new("png")));
     let answer = &lines(&printed)[FRAMES + 1];
     assert_eq!(pictures.count(), answer["views"].as_array().unwrap().len());
     let report = fs::read_to_string(out.join("report.html")).unwrap();
@@ -144,7 +150,8 @@ fn peers_the_fused_points_lie_on_the_surface_that_open3d_fuses() {
         return;
     }
     let ply = out.join("map.ply");
-    let compared = run_python(&peers, &root().join("tests/python/compare_open3d.py"), [frames.as_os_str(), ply.as_os_str()]);
+    let compared =
+        run_python(&peers, &root().join("tests/python/compare_open3d.py"), [frames.as_os_str(), ply.as_os_str()]);
     eprintln!("{compared}");
     let compared: Value = serde_json::from_str(compared.lines().last().unwrap()).unwrap();
     let metres = |name: &str| compared[name].as_f64().unwrap_or_else(|| panic!("{compared}"));

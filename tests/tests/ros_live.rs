@@ -116,7 +116,8 @@ fn a_live_camera_is_fused_and_a_question_is_answered() {
         "depth/image_raw:=/camera/aligned_depth_to_color/image_raw",
         "depth/camera_info:=/camera/aligned_depth_to_color/camera_info",
     ];
-    let mut arguments = vec!["-p", "image_transport:=compressed", "-p", "qos_input:=reliable", "-p", "publish_points_period:=0.5"];
+    let mut arguments =
+        vec!["-p", "image_transport:=compressed", "-p", "qos_input:=reliable", "-p", "publish_points_period:=0.5"];
     arguments.extend(remapped.iter().flat_map(|rule| ["-r", rule]));
     let Some(mut node) = Node::start(domain, &arguments) else { return };
     node.wait_until_it_says("ready: ask on /vantage/question");
@@ -133,7 +134,8 @@ fn a_live_camera_is_fused_and_a_question_is_answered() {
     let errors = String::from_utf8_lossy(&peer.stderr);
     assert!(peer.status.success(), "{errors}\nthe node said:\n{}", node.said());
     let text = String::from_utf8_lossy(&peer.stdout);
-    let got: Value = serde_json::from_str(text.lines().last().unwrap_or_default()).unwrap_or_else(|e| panic!("{e}: {text}"));
+    let got: Value =
+        serde_json::from_str(text.lines().last().unwrap_or_default()).unwrap_or_else(|e| panic!("{e}: {text}"));
     eprintln!("{got}\nthe node said:\n{}", node.said());
 
     let stamps = got["stamps"].as_array().unwrap();

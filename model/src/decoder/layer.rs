@@ -81,14 +81,26 @@ impl DecoderLayer {
     }
 
     /// `x`: `[batch, tokens, width]`; `hidden`: `[batch, tokens, cached + tokens]`, true where a key may not be read.
-    pub fn forward(&self, x: Tensor<3>, rotary: &RotaryTable, hidden: Option<&Tensor<3, Bool>>, cache: &mut LayerCache) -> Tensor<3> {
+    pub fn forward(
+        &self,
+        x: Tensor<3>,
+        rotary: &RotaryTable,
+        hidden: Option<&Tensor<3, Bool>>,
+        cache: &mut LayerCache,
+    ) -> Tensor<3> {
         let x = x.clone() + self.attend(self.input_layernorm.forward(x), rotary, hidden, cache);
         let y = self.post_attention_layernorm.forward(x.clone());
         let gated = silu(self.gate_proj.forward(y.clone())) * self.up_proj.forward(y);
         x + self.down_proj.forward(gated)
     }
 
-    fn attend(&self, x: Tensor<3>, rotary: &RotaryTable, hidden: Option<&Tensor<3, Bool>>, cache: &mut LayerCache) -> Tensor<3> {
+    fn attend(
+        &self,
+        x: Tensor<3>,
+        rotary: &RotaryTable,
+        hidden: Option<&Tensor<3, Bool>>,
+        cache: &mut LayerCache,
+    ) -> Tensor<3> {
         let [batch, tokens, _] = x.dims();
         let split = |t: Tensor<3>, heads: usize| {
             let width = t.dims()[2] / heads;
@@ -113,10 +125,11 @@ impl DecoderLayer {
             scores = scores.mask_fill(mask, HIDDEN_SCORE);
         }
         let mixed = softmax(scores, 3).matmul(v);
-        let mixed = mixed
-            .reshape([batch, self.heads, tokens, head_width])
-            .swap_dims(1, 2)
-            .reshape([batch, tokens, self.heads * head_width]);
+        let mixed = mixed.reshape([batch, self.heads, tokens, head_width]).swap_dims(1, 2).reshape([
+            batch,
+            tokens,
+            self.heads * head_width,
+        ]);
         self.o_proj.forward(mixed)
     }
 }

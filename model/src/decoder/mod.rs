@@ -71,14 +71,11 @@ impl Decoder {
         let [scenes, count, _] = tokens.dims();
         let device = tokens.device();
         let hidden: Vec<Vec<bool>> = lengths.iter().map(|&n| (0..count).map(|i| i >= n).collect()).collect();
-        let mask = hidden
-            .iter()
-            .any(|row| row.iter().any(|h| *h))
-            .then(|| {
-                let flat: Vec<bool> = hidden.iter().flatten().copied().collect();
-                let row = Tensor::<2, Bool>::from_data(TensorData::new(flat, [scenes, count]), &device);
-                row.reshape([scenes, 1, count]).expand([scenes, count, count])
-            });
+        let mask = hidden.iter().any(|row| row.iter().any(|h| *h)).then(|| {
+            let flat: Vec<bool> = hidden.iter().flatten().copied().collect();
+            let row = Tensor::<2, Bool>::from_data(TensorData::new(flat, [scenes, count]), &device);
+            row.reshape([scenes, 1, count]).expand([scenes, count, count])
+        });
         let rotary = RotaryTable::new(&vec![0; count], self.head_width, self.rope_theta, &device);
         let mut layers = vec![LayerCache::default(); self.layers.len()];
         let mut x = tokens;
@@ -89,8 +86,9 @@ impl Decoder {
     }
 
     /// Reads text after what `cache` holds, causally. `ids`: `[batch, tokens]`. Returns hidden states `[batch, tokens, width]`
-    /// after the last norm. Padding at a row's end is harmless: nothing real follows it.
-    pub fn read_text(&self, ids: Tensor<2, Int>, cache: &mut KvCache) -> Tensor<3> {
+    /// after the last norm. `added`, `[batch, tokens, width]`, goes onto the tokens' embeddings. Padding at a row's end is
+    /// harmless: nothing real follows it.
+    pub fn read_text(&self, ids: Tensor<2, Int>, added: Option<Tensor<3>>, cache: &mut KvCache) -> Tensor<3> {
         let [batch, tokens] = ids.dims();
         let device = ids.device();
         let cached = cache.tokens();
@@ -108,6 +106,9 @@ impl Decoder {
             Tensor::<3, Bool>::from_data(TensorData::new(flat, [batch, tokens, cached + tokens]), &device)
         });
         let mut x = self.embed_tokens.forward(ids);
+        if let Some(added) = added {
+            x = x + added;
+        }
         for (layer, layer_cache) in self.layers.iter().zip(&mut cache.layers) {
             x = layer.forward(x, &rotary, mask.as_ref(), layer_cache);
         }

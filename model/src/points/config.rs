@@ -69,8 +69,12 @@ impl PointEncoderConfig {
         if n == 0 || n > MAX_STAGES || self.depths.len() != n || self.heads.len() != n {
             return Some(format!("points: channels, depths and heads must be equally long, from 1 to {MAX_STAGES}"));
         }
-        if self.in_channels != super::sample::FEATURES {
-            return Some(format!("points.in_channels is {}, it must be {}", self.in_channels, super::sample::FEATURES));
+        if self.in_channels != super::sample::INPUT_WIDTH {
+            return Some(format!(
+                "points.in_channels is {}, it must be {}",
+                self.in_channels,
+                super::sample::INPUT_WIDTH
+            ));
         }
         for (&c, &h) in self.channels.iter().zip(&self.heads) {
             if c == 0 || c > MAX_SIZE || h == 0 || c % h != 0 {

@@ -11,5 +11,6 @@ mod sparse_conv;
 pub use config::{PointEncoderConfig, PointSampleConfig};
 pub use encoder::{PointEncoder, PointFeatures};
 pub use plan::PointPlan;
+pub(crate) use sample::INPUT_WIDTH;
 pub use sample::PointSample;
 pub use serialize::{SerializedOrder, hilbert_code, z_order_code};

@@ -5,7 +5,7 @@ use vantage_scene::{Aabb, PointCloud};
 use super::config::PointSampleConfig;
 
 /// Numbers that describe an input point: place in the bounds (-1 to 1), colour (-1 to 1), normal.
-pub(crate) const FEATURES: usize = 9;
+pub(crate) const INPUT_WIDTH: usize = 9;
 /// Factor by which the grid grows while a scene has too many points.
 const COARSEN: f32 = 1.15;
 /// Past this factor the surplus voxels are cut off instead.
@@ -17,7 +17,7 @@ pub struct PointSample {
     /// Means of the voxels' points, world, metres.
     pub positions: Vec<[f32; 3]>,
     /// Place, colour and normal of each.
-    pub features: Vec<[f32; FEATURES]>,
+    pub features: Vec<[f32; INPUT_WIDTH]>,
     /// Side of the finest sampling voxel that was used, metres.
     pub grid_m: f32,
 }
@@ -60,12 +60,12 @@ fn keyed_points(cloud: &PointCloud, shell: &[bool], grid_m: f32, shell_grid_m: f
 }
 
 /// Mean position and input features of the points of one voxel.
-fn average(cloud: &PointCloud, voxel: &[(u64, u32)], bounds: &Aabb) -> ([f32; 3], [f32; FEATURES]) {
+fn average(cloud: &PointCloud, voxel: &[(u64, u32)], bounds: &Aabb) -> ([f32; 3], [f32; INPUT_WIDTH]) {
     let mean = |of: &dyn Fn(usize) -> f32| voxel.iter().map(|&(_, i)| of(i as usize)).sum::<f32>() / voxel.len() as f32;
     let position: [f32; 3] = std::array::from_fn(|k| mean(&|i| cloud.positions[i][k]));
     let normal: [f32; 3] = std::array::from_fn(|k| mean(&|i| cloud.normals[i][k]));
     let length = normal.iter().map(|x| x * x).sum::<f32>().sqrt().max(1.0e-6);
-    let mut features = [0.0; FEATURES];
+    let mut features = [0.0; INPUT_WIDTH];
     for k in 0..3 {
         let (low, high) = (bounds.min[k] as f32, bounds.max[k] as f32);
         features[k] = 2.0 * (position[k] - low) / (high - low).max(1.0e-6) - 1.0;

@@ -4,4 +4,4 @@ mod text_tower;
 mod vit;
 
 pub use text_tower::TextTower;
-pub use vit::{Vit, ViewFeatures};
+pub use vit::{ViewFeatures, Vit};

@@ -41,11 +41,10 @@ impl TextTower {
         let mut share = Vec::with_capacity(texts.len() * longest);
         for text in texts {
             let real = text.len().min(longest);
-            for i in 0..longest {
-                ids.push(if i < real { text[i] as i32 } else { 0 });
-                hidden.push(i >= real);
-                share.push(if i < real { 1.0 / real as f32 } else { 0.0 });
-            }
+            ids.extend(text[..real].iter().map(|&id| id as i32));
+            ids.extend(std::iter::repeat_n(0, longest - real));
+            hidden.extend((0..longest).map(|i| i >= real));
+            share.extend((0..longest).map(|i| if i < real { 1.0 / real as f32 } else { 0.0 }));
         }
         let shape = [texts.len(), longest];
         let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, shape), device);

@@ -38,7 +38,8 @@ impl Vit {
         let block = TransformerBlockConfig { width: config.width, heads: config.heads, mlp_width: 2 * config.width };
         let merged_width = config.width * config.merge * config.merge;
         Self {
-            patch_embed: LinearConfig::new(config.in_channels * config.patch_size * config.patch_size, config.width).init(device),
+            patch_embed: LinearConfig::new(config.in_channels * config.patch_size * config.patch_size, config.width)
+                .init(device),
             position: Initializer::Normal { mean: 0.0, std: 0.02 }.init([across * down, config.width], device),
             blocks: (0..config.layers).map(|_| block.init(device)).collect(),
             norm: LayerNormConfig::new(config.width).init(device),
@@ -54,10 +55,11 @@ impl Vit {
         let [views, channels, height, width] = pixels.dims();
         let p = self.patch_size;
         let (down, across) = (height / p, width / p);
-        let patches = pixels
-            .reshape([views, channels, down, p, across, p])
-            .permute([0, 2, 4, 1, 3, 5])
-            .reshape([views, down * across, channels * p * p]);
+        let patches = pixels.reshape([views, channels, down, p, across, p]).permute([0, 2, 4, 1, 3, 5]).reshape([
+            views,
+            down * across,
+            channels * p * p,
+        ]);
         let mut x = self.patch_embed.forward(patches) + self.position.val().unsqueeze::<3>();
         for block in &self.blocks {
             x = block.forward(x, None);
@@ -66,10 +68,11 @@ impl Vit {
         let channels = x.dims()[2];
         let pooled = x.clone().mean_dim(1).reshape([views, channels]);
         let m = self.merge;
-        let merged = x
-            .reshape([views, down / m, m, across / m, m, channels])
-            .permute([0, 1, 3, 2, 4, 5])
-            .reshape([views, (down / m) * (across / m), m * m * channels]);
+        let merged = x.reshape([views, down / m, m, across / m, m, channels]).permute([0, 1, 3, 2, 4, 5]).reshape([
+            views,
+            (down / m) * (across / m),
+            m * m * channels,
+        ]);
         let tokens = self.merge_down.forward(gelu(self.merge_up.forward(merged)));
         ViewFeatures { tokens, pooled }
     }

@@ -142,7 +142,9 @@ pub(crate) fn replay(
     // the model first: a missing checkpoint is said before minutes of fusing
     let mut reasoner = match (&settings.model, asked.is_empty()) {
         (_, true) => None,
-        (Some(dir), false) => Some(Reasoner::load(dir).with_context(|| format!("loading the model {}", dir.display()))?),
+        (Some(dir), false) => {
+            Some(Reasoner::load(dir).with_context(|| format!("loading the model {}", dir.display()))?)
+        }
         (None, false) => Some(Reasoner::embedded().context("loading the embedded model")?),
     };
     let mut out = settings.out.as_deref().map(OutFolder::create).transpose()?;
@@ -163,16 +165,24 @@ pub(crate) fn replay(
         Ok(())
     })?;
     bar.finish_and_clear();
-    tracing::info!("{} frames fused in {:.0} ms, {:.1} ms a frame", stats.frames, fuse_ms, fuse_ms / stats.frames.max(1) as f64);
+    tracing::info!(
+        "{} frames fused in {:.0} ms, {:.1} ms a frame",
+        stats.frames,
+        fuse_ms,
+        fuse_ms / stats.frames.max(1) as f64
+    );
     lines.push(Line::scene(&scene).to_json()?);
 
     let mut answers: Vec<Answer> = Vec::with_capacity(asked.len());
     for (question, known) in asked {
         let Some(reasoner) = &mut reasoner else { break };
-        let answer = reasoner.ask(&scene, question, &settings.ask_options(), &mut |_| {}).with_context(|| format!("asking `{question}`"))?;
+        let answer = reasoner
+            .ask(&scene, question, &settings.ask_options(), &mut |_| {})
+            .with_context(|| format!("asking `{question}`"))?;
         lines.push(Line::answer(&answer, settings.timing).to_json()?);
         if let Some(known) = known {
-            let truth = Line::Truth { question, answers: &known.answers, boxes: known.boxes.clone(), iou: known.iou(&answer) };
+            let truth =
+                Line::Truth { question, answers: &known.answers, boxes: known.boxes.clone(), iou: known.iou(&answer) };
             lines.push(truth.to_json()?);
         }
         if let Some(out) = &mut out {
@@ -199,7 +209,11 @@ fn summary(scene: &Scene, frames: u64, answers: &[Answer], known: &[Option<Known
         let length = |k: usize| b.max[k] - b.min[k];
         format!(", {:.2} x {:.2} x {:.2} m", length(0), length(1), length(2))
     });
-    let fused = format!("{frames} frames, {} surface points, {} keyframes{bounds}", scene.surface().len(), scene.keyframes().len());
+    let fused = format!(
+        "{frames} frames, {} surface points, {} keyframes{bounds}",
+        scene.surface().len(),
+        scene.keyframes().len()
+    );
     if answers.is_empty() { fused } else { format!("{fused}\n{}", table::answers(answers, known)) }
 }
 

@@ -68,7 +68,10 @@ impl Bus {
     }
 
     /// Makes the parameters readable (`ros2 param list`, `get`); the future answers until it is dropped.
-    pub(crate) fn declare(&mut self, values: &BTreeMap<&'static str, Value>) -> Result<impl Future<Output = ()> + Send + use<>> {
+    pub(crate) fn declare(
+        &mut self,
+        values: &BTreeMap<&'static str, Value>,
+    ) -> Result<impl Future<Output = ()> + Send + use<>> {
         let declared = Declared(values.iter().map(|(name, value)| ((*name).to_owned(), to_ros(value))).collect());
         let (services, _) = self
             .node

@@ -73,7 +73,8 @@ impl Inputs {
             let messages = bus.listen(&topic, type_name, delivery)?;
             tracing::info!("listening to {topic} ({type_name})");
             let counters = (AtomicU64::new(0), AtomicU64::new(0));
-            let heard = Arc::new(Heard { input, topic, type_name, delivery, received: counters.0, decoded: counters.1 });
+            let heard =
+                Arc::new(Heard { input, topic, type_name, delivery, received: counters.0, decoded: counters.1 });
             topics.push(Arc::clone(&heard));
             match carries {
                 Carries::Images { .. } => {

@@ -61,7 +61,8 @@ fn run() -> Result<()> {
         tracing::warn!("parameter `{name}` is not one of the node's; it is ignored");
     }
     let reasoner = match &settings.model_dir {
-        Some(dir) => Reasoner::load(dir).with_context(|| format!("loading the model, parameter `model_dir`: {}", dir.display()))?,
+        Some(dir) => Reasoner::load(dir)
+            .with_context(|| format!("loading the model, parameter `model_dir`: {}", dir.display()))?,
         None => Reasoner::embedded().context("loading the embedded model")?,
     };
     tracing::info!("model {}, {} parameters", reasoner.name(), reasoner.parameters());
@@ -92,7 +93,8 @@ fn run() -> Result<()> {
         }
     }
     // the worker publishes: it ends before the node does
-    let fused = runtime.block_on(worker).map_err(|error| anyhow!("the thread that fuses and answers failed: {error}"))?;
+    let fused =
+        runtime.block_on(worker).map_err(|error| anyhow!("the thread that fuses and answers failed: {error}"))?;
     let replaced: u64 = inputs.topics.iter().map(|heard| heard.replaced()).sum();
     let stats = inputs.stats();
     tracing::info!(
@@ -105,23 +107,18 @@ fn run() -> Result<()> {
     Ok(())
 }
 
-/// Becomes true at SIGTERM or SIGINT. A second one ends the process at once.
+/// Becomes true at SIGTERM or SIGINT.
 fn stop_on_signal(runtime: &Runtime) -> Result<watch::Receiver<bool>> {
     let _inside = runtime.enter();
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
     let (sender, receiver) = watch::channel(false);
     runtime.spawn(async move {
-        let mut asked_before = false;
         loop {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            if asked_before {
-                std::process::exit(1);
-            }
-            asked_before = true;
             tracing::info!("stopping");
             sender.send_replace(true);
         }

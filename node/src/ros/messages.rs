@@ -81,12 +81,8 @@ pub(crate) fn markers(answer: &Answer, header: &Header) -> MarkerArray {
     let mut markers = vec![clear];
     for (i, found) in answer.boxes.iter().enumerate() {
         let color = color_of(&found.id);
-        let shared = Marker {
-            header: header.clone(),
-            ns: MARKER_NAMESPACE.to_owned(),
-            action: Marker::ADD as i32,
-            ..upright()
-        };
+        let shared =
+            Marker { header: header.clone(), ns: MARKER_NAMESPACE.to_owned(), action: Marker::ADD as i32, ..upright() };
         markers.push(Marker {
             id: 2 * i as i32,
             type_: Marker::CUBE as i32,
@@ -141,7 +137,13 @@ pub(crate) fn answer(answer: &Answer, model: &str, header: Header) -> AnswerMess
 
 /// The answer to a question that could not be answered.
 pub(crate) fn no_answer(question: &str, error_text: String, model: &str, header: Header) -> AnswerMessage {
-    AnswerMessage { header, question: question.to_owned(), error_text, model: model.to_owned(), ..AnswerMessage::default() }
+    AnswerMessage {
+        header,
+        question: question.to_owned(),
+        error_text,
+        model: model.to_owned(),
+        ..AnswerMessage::default()
+    }
 }
 
 fn duration(ms: f64) -> Duration {
@@ -188,7 +190,10 @@ mod tests {
             reasoning: "because".into(),
             raw: String::new(),
             grammar_valid: true,
-            views: vec![SelectedView { keyframe: 7, scores: ViewScores { utility: 0.5, text: 0.0, image: 0.0, clip: 0.0 } }],
+            views: vec![SelectedView {
+                keyframe: 7,
+                scores: ViewScores { utility: 0.5, text: 0.0, image: 0.0, clip: 0.0 },
+            }],
             boxes: vec![Grounding { id: "chair_1".into(), label: "chair".into(), bbox, score: 0.75 }],
             bounds: Aabb { min: [0.0; 3], max: [4.0, 3.0, 2.0] },
             latency: Latency { total_ms: 1500.25, ..Latency::default() },
@@ -221,7 +226,11 @@ mod tests {
 
     #[test]
     fn a_cloud_is_laid_out_as_its_fields_say() {
-        let cloud = PointCloud { positions: vec![[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], colors: vec![[10, 20, 30], [1, 2, 3]], ..PointCloud::default() };
+        let cloud = PointCloud {
+            positions: vec![[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]],
+            colors: vec![[10, 20, 30], [1, 2, 3]],
+            ..PointCloud::default()
+        };
         let message = point_cloud(&cloud, header("odom", 5));
         assert_eq!((message.width, message.row_step, message.data.len()), (2, 32, 32));
         assert_eq!(message.data[16..20], 4.0_f32.to_le_bytes());

@@ -107,7 +107,9 @@ impl Parameter {
             (Kind::Double { default, .. }, None) => Ok(Value::Double(default)),
             (Kind::Text { default } | Kind::Choice { default, .. }, None) => Ok(Value::Text(default.to_owned())),
             (Kind::Bool { .. }, Some(Value::Bool(x))) => Ok(Value::Bool(*x)),
-            (Kind::Integer { min, max, .. }, Some(Value::Integer(x))) if (min..=max).contains(x) => Ok(Value::Integer(*x)),
+            (Kind::Integer { min, max, .. }, Some(Value::Integer(x))) if (min..=max).contains(x) => {
+                Ok(Value::Integer(*x))
+            }
             (Kind::Double { min, max, .. }, Some(Value::Double(x))) if (min..=max).contains(x) => Ok(Value::Double(*x)),
             // `4` in a parameter file is an integer to ROS, whatever the parameter is
             (Kind::Double { min, max, .. }, Some(Value::Integer(x))) if (min..=max).contains(&(*x as f64)) => {
@@ -149,7 +151,8 @@ impl Settings {
             tolerance_nanos: (double("sync_tolerance") * 1e9) as i64,
             max_waiting: integer("max_waiting"),
         };
-        let strategy = if text("view_strategy") == "uniform" { ViewStrategy::UniformInTime } else { ViewStrategy::Utility };
+        let strategy =
+            if text("view_strategy") == "uniform" { ViewStrategy::UniformInTime } else { ViewStrategy::Utility };
         let ask = AskOptions {
             max_views: Some(integer("max_views")).filter(|n| *n > 0),
             max_tokens: integer("max_tokens"),
@@ -214,7 +217,11 @@ mod tests {
             ("voxel_size", Value::Double(0.0), "parameter `voxel_size` is 0: it is a number from 0.002 to 0.5"),
             ("voxel_size", Value::Double(f64::NAN), "parameter `voxel_size` is NaN"),
             ("max_keyframes", Value::Double(3.5), "parameter `max_keyframes` is 3.5: it is a whole number"),
-            ("qos_input", Value::Text("fast".into()), "parameter `qos_input` is `fast`: it is `best_effort` or `reliable`"),
+            (
+                "qos_input",
+                Value::Text("fast".into()),
+                "parameter `qos_input` is `fast`: it is `best_effort` or `reliable`",
+            ),
             ("use_sim_time", Value::Other("byte array"), "parameter `use_sim_time` is a value of type byte array"),
         ] {
             let error = read(&given(name, value)).unwrap_err().to_string();

@@ -37,7 +37,12 @@ pub(crate) const INPUTS: &[Input] = &[
         carries: Carries::CameraInfo(Stream::Color),
         needed: false,
     },
-    Input { name: "depth/camera_info", compressed_suffix: "", carries: Carries::CameraInfo(Stream::Depth), needed: true },
+    Input {
+        name: "depth/camera_info",
+        compressed_suffix: "",
+        carries: Carries::CameraInfo(Stream::Depth),
+        needed: true,
+    },
     Input { name: "tf", compressed_suffix: "", carries: Carries::Transforms { fixed: false }, needed: false },
     Input { name: "tf_static", compressed_suffix: "", carries: Carries::Transforms { fixed: true }, needed: false },
 ];
@@ -92,7 +97,10 @@ mod tests {
     #[test]
     fn compressed_streams_are_named_as_image_transport_names_them() {
         let names: Vec<String> = INPUTS.iter().map(|i| i.topic(format!("/c/{}", i.name), true)).collect();
-        assert_eq!(&names[..3], ["/c/color/image_raw/compressed", "/c/depth/image_raw/compressedDepth", "/c/color/camera_info"]);
+        assert_eq!(
+            &names[..3],
+            ["/c/color/image_raw/compressed", "/c/depth/image_raw/compressedDepth", "/c/color/camera_info"]
+        );
         assert_eq!(INPUTS[1].type_name(true), "sensor_msgs/msg/CompressedImage");
         assert_eq!(INPUTS[3].type_name(true), "sensor_msgs/msg/CameraInfo");
     }

@@ -79,6 +79,7 @@ impl Worker {
     /// Works until `stop` changes or nothing can come any more; returns the number of frames fused.
     pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) -> u64 {
         loop {
+            let due = self.points_due();
             tokio::select! {
                 biased;
                 _ = stop.changed() => break,
@@ -86,6 +87,7 @@ impl Worker {
                     Some(question) => self.answer(&question),
                     None => break,
                 },
+                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now).into()), if due.is_some() => self.publish_points(),
                 changed = self.frames.changed() => {
                     if changed.is_err() {
                         break;
@@ -108,22 +110,26 @@ impl Worker {
         if self.scene.frames_fused() == 1 {
             tracing::info!("first frame fused");
         }
-        let now = Instant::now();
-        if let Some(period) = self.points_period
-            && self.points_published.is_none_or(|(at, _)| now.duration_since(at) >= period)
-        {
-            self.publish_points(now);
+    }
+
+    /// When the points are to be published next; None while they have not changed since they were.
+    fn points_due(&self) -> Option<Instant> {
+        let period = self.points_period.filter(|_| self.scene.frames_fused() > 0)?;
+        match self.points_published {
+            None => Some(Instant::now()),
+            Some((_, revision)) if revision == self.scene.revision() => None,
+            Some((at, _)) => Some(at + period),
         }
     }
 
     /// Publishes the map's surface, unless nothing changed since it was last.
-    fn publish_points(&mut self, now: Instant) {
+    fn publish_points(&mut self) {
         let Some(stamp) = self.scene.newest_stamp() else { return };
         let revision = self.scene.revision();
         if self.points_published.is_some_and(|(_, published)| published == revision) {
             return;
         }
-        self.points_published = Some((now, revision));
+        self.points_published = Some((Instant::now(), revision));
         let header = messages::header(&self.global_frame, stamp);
         sent("points", self.outputs.points.publish(&messages::point_cloud(&self.scene.surface(), header)));
     }
@@ -131,7 +137,7 @@ impl Worker {
     fn answer(&mut self, question: &str) {
         tracing::info!("question: {question}");
         let result = self.reasoner.ask(&self.scene, question, &self.ask, &mut |_| {});
-        self.publish_points(Instant::now());
+        self.publish_points();
         let header = messages::header(&self.global_frame, self.scene.newest_stamp().unwrap_or(0));
         match result {
             Ok(answer) => self.publish_answer(&answer, header),

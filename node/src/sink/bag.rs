@@ -14,8 +14,8 @@ use vantage_calibration::{Distortion, PinholeCamera};
 use vantage_scene::{ColorImage, DepthImage};
 
 use crate::wire::{
-    self, CameraInfo, CompressedImage, Header, Quaternion, RegionOfInterest, TfMessage, Time, Transform, TransformStamped,
-    Vector3, schema_of,
+    self, CameraInfo, CompressedImage, Header, Quaternion, RegionOfInterest, TfMessage, Time, Transform,
+    TransformStamped, Vector3, schema_of,
 };
 
 /// Quality of the JPEG pictures.
@@ -117,7 +117,14 @@ impl BagWriter {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn write_transform(&mut self, topic: &str, stamp: i64, parent: &str, child: &str, parent_from_child: &Isometry3<f64>) -> Result<()> {
+    pub fn write_transform(
+        &mut self,
+        topic: &str,
+        stamp: i64,
+        parent: &str,
+        child: &str,
+        parent_from_child: &Isometry3<f64>,
+    ) -> Result<()> {
         let (t, q) = (parent_from_child.translation.vector, parent_from_child.rotation.coords);
         let transform = Transform {
             translation: Vector3 { x: t.x, y: t.y, z: t.z },
@@ -137,7 +144,8 @@ impl BagWriter {
             self.channels.insert(topic.to_owned(), Channel { id, type_name, messages: 0 });
         }
         let Some(channel) = self.channels.get_mut(topic) else { return Ok(()) };
-        let head = MessageHeader { channel_id: channel.id, sequence: channel.messages, log_time, publish_time: log_time };
+        let head =
+            MessageHeader { channel_id: channel.id, sequence: channel.messages, log_time, publish_time: log_time };
         self.writer.write_to_known_channel(&head, data).with_context(|| format!("writing to {topic}"))?;
         channel.messages += 1;
         let (first, last) = self.span.unwrap_or((stamp, stamp));

@@ -12,7 +12,8 @@ const PIECES: usize = 24;
 /// Pictures are enlarged to at least this width.
 const MIN_WIDTH: u32 = 640;
 /// Colours of successive boxes.
-const COLORS: [[u8; 3]; 6] = [[255, 64, 64], [64, 220, 96], [80, 140, 255], [255, 200, 40], [240, 90, 240], [60, 220, 220]];
+const COLORS: [[u8; 3]; 6] =
+    [[255, 64, 64], [64, 220, 96], [80, 140, 255], [255, 200, 40], [240, 90, 240], [60, 220, 220]];
 /// Corner numbers of a box's twelve edges.
 const EDGES: [(usize, usize); 12] =
     [(0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4), (0, 4), (1, 5), (2, 6), (3, 7)];
@@ -33,7 +34,13 @@ pub fn view_with_boxes(frame: &RgbdFrame, boxes: &[OrientedBox]) -> RgbImage {
     picture
 }
 
-fn draw_box(picture: &mut RgbImage, camera: &PinholeCamera, camera_from_world: &Isometry3<f64>, b: &OrientedBox, color: Rgb<u8>) {
+fn draw_box(
+    picture: &mut RgbImage,
+    camera: &PinholeCamera,
+    camera_from_world: &Isometry3<f64>,
+    b: &OrientedBox,
+    color: Rgb<u8>,
+) {
     let corners = b.corners().map(|c| camera_from_world * Point3::from(c));
     for (from, to) in EDGES {
         let at = |i: usize| corners[from] + (corners[to] - corners[from]) * (i as f64 / PIECES as f64);
@@ -52,7 +59,8 @@ fn draw_box(picture: &mut RgbImage, camera: &PinholeCamera, camera_from_world: &
 /// A line two pixels wide; what lies outside the picture is left out.
 fn line(picture: &mut RgbImage, from: [f64; 2], to: [f64; 2], color: Rgb<u8>) {
     let (width, height) = (f64::from(picture.width()), f64::from(picture.height()));
-    let far = |p: [f64; 2]| p[0].abs() > 4.0 * width || p[1].abs() > 4.0 * height || !p[0].is_finite() || !p[1].is_finite();
+    let far =
+        |p: [f64; 2]| p[0].abs() > 4.0 * width || p[1].abs() > 4.0 * height || !p[0].is_finite() || !p[1].is_finite();
     if far(from) || far(to) {
         return;
     }

@@ -28,7 +28,11 @@ impl OutFolder {
     pub fn create(place: &Path) -> Result<Self> {
         if place.exists() {
             let empty = fs::read_dir(place).with_context(|| format!("--out {}", place.display()))?.next().is_none();
-            ensure!(empty || place.join(MARK).exists(), "--out {}: it holds something else; name another folder", place.display());
+            ensure!(
+                empty || place.join(MARK).exists(),
+                "--out {}: it holds something else; name another folder",
+                place.display()
+            );
         }
         let name = place.file_name().with_context(|| format!("--out {} names no folder", place.display()))?;
         let partial = place.with_file_name(format!(".{}.partial-{}", name.to_string_lossy(), std::process::id()));
@@ -48,7 +52,9 @@ impl OutFolder {
             let Some(keyframe) = scene.keyframes().iter().find(|k| k.id == view.keyframe) else { continue };
             let name = format!("question{number}_view{}_keyframe{}.png", i + 1, view.keyframe);
             let path = self.partial.join(&name);
-            view_with_boxes(&keyframe.frame, &boxes).save(&path).with_context(|| format!("writing {}", path.display()))?;
+            view_with_boxes(&keyframe.frame, &boxes)
+                .save(&path)
+                .with_context(|| format!("writing {}", path.display()))?;
             pictures += &format!(
                 "<figure><img src=\"{name}\" alt=\"keyframe {0}\"><figcaption>keyframe {0}, utility {1:.2}</figcaption></figure>",
                 view.keyframe, view.scores.utility
@@ -61,7 +67,10 @@ impl OutFolder {
                 let [x, y, z] = b.bbox.center;
                 let [w, d, h] = b.bbox.size;
                 let label = escape(&b.label);
-                format!("<li>{label} ({}): centre ({x:.2}, {y:.2}, {z:.2}) m, {w:.2} x {d:.2} x {h:.2} m, score {:.2}</li>", b.id, b.score)
+                format!(
+                    "<li>{label} ({}): centre ({x:.2}, {y:.2}, {z:.2}) m, {w:.2} x {d:.2} x {h:.2} m, score {:.2}</li>",
+                    b.id, b.score
+                )
             })
             .collect();
         self.sections.push(format!(
@@ -79,7 +88,9 @@ impl OutFolder {
     /// When a file cannot be written.
     pub fn finish(self, scene: &Scene, lines: &[String]) -> Result<PathBuf> {
         let at = |name: &str| self.partial.join(name);
-        let create = |name: &str| File::create(at(name)).map(BufWriter::new).with_context(|| format!("writing {}", at(name).display()));
+        let create = |name: &str| {
+            File::create(at(name)).map(BufWriter::new).with_context(|| format!("writing {}", at(name).display()))
+        };
         scene.surface().write_ply(create("map.ply")?).context("writing map.ply")?;
         let mut jsonl = create(MARK)?;
         for line in lines {
@@ -90,7 +101,8 @@ impl OutFolder {
         if self.place.exists() {
             fs::remove_dir_all(&self.place).with_context(|| format!("replacing {}", self.place.display()))?;
         }
-        fs::rename(&self.partial, &self.place).with_context(|| format!("moving the results to {}", self.place.display()))?;
+        fs::rename(&self.partial, &self.place)
+            .with_context(|| format!("moving the results to {}", self.place.display()))?;
         Ok(self.place.clone())
     }
 

@@ -101,6 +101,6 @@ fn decoded(storage: &dyn Storage, message: &RawMessage, carries: Carries) -> Res
         file: storage.file().to_owned(),
         place: message.place.clone(),
         topic: storage.topics()[message.topic].name.clone(),
-        source,
+        source: Box::new(source),
     })
 }

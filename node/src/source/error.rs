@@ -63,6 +63,6 @@ pub enum SourceError {
         /// The topic.
         topic: String,
         /// What is wrong.
-        source: DecodeError,
+        source: Box<DecodeError>,
     },
 }

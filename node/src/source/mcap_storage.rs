@@ -101,8 +101,8 @@ impl Storage for McapStorage {
     fn select(&mut self, topics: &[usize]) -> Result<(), SourceError> {
         let names: BTreeSet<String> = topics.iter().filter_map(|&i| Some(self.topics.get(i)?.name.clone())).collect();
         let options = IndexedReaderOptions::new().include_topics(names);
-        self.reader =
-            IndexedReader::new_with_options(&self.summary, options).map_err(|e| damaged(&self.path, self.length, &e))?;
+        self.reader = IndexedReader::new_with_options(&self.summary, options)
+            .map_err(|e| damaged(&self.path, self.length, &e))?;
         Ok(())
     }
 

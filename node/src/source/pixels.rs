@@ -58,7 +58,9 @@ pub enum PixelError {
         reason: String,
     },
     /// A 32FC1 image is in millimetres.
-    #[error("32FC1 depth has a median of {median}: it is plainly in millimetres, but 32FC1 is metres (REP 118); fix the driver's unit")]
+    #[error(
+        "32FC1 depth has a median of {median}: it is plainly in millimetres, but 32FC1 is metres (REP 118); fix the driver's unit"
+    )]
     Millimetres {
         /// Median reading.
         median: f32,
@@ -93,7 +95,12 @@ impl<'a> RawImage<'a> {
         }
         let needed = u64::from(self.width) * u64::from(bytes);
         if u64::from(self.step) < needed {
-            return Err(PixelError::Step { step: self.step, width: self.width, encoding: self.encoding.to_owned(), needed });
+            return Err(PixelError::Step {
+                step: self.step,
+                width: self.width,
+                encoding: self.encoding.to_owned(),
+                needed,
+            });
         }
         // the last row may come without its padding
         let total = u64::from(self.step) * u64::from(self.height - 1) + needed;
@@ -208,7 +215,8 @@ pub fn compressed_depth(format: &str, data: &[u8]) -> Result<DepthImage, PixelEr
     let (header, png) = if data.starts_with(PNG) {
         (None, data)
     } else {
-        let (header, png) = data.split_at_checked(DEPTH_HEADER).ok_or_else(|| fault("shorter than its 12-byte header"))?;
+        let (header, png) =
+            data.split_at_checked(DEPTH_HEADER).ok_or_else(|| fault("shorter than its 12-byte header"))?;
         (Some(header), png)
     };
     if !png.starts_with(PNG) {

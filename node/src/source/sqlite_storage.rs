@@ -68,7 +68,11 @@ impl SqliteStorage {
             let length: i64 = row.get(3)?;
             let data = if length as u64 > MAX_MESSAGE_BYTES as u64 { Vec::new() } else { row.get(4)? };
             if let Some(&topic) = self.topic_of_id.get(&topic_id) {
-                self.page.push_back(RawMessage { topic, place: format!("message row {id}, log time {timestamp}"), data });
+                self.page.push_back(RawMessage {
+                    topic,
+                    place: format!("message row {id}, log time {timestamp}"),
+                    data,
+                });
             }
         }
         Ok(())

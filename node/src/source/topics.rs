@@ -49,14 +49,13 @@ pub fn choose_topics(storage: &dyn Storage, request: &TopicRequest) -> Result<To
         let names: Vec<String> = topics.iter().map(|t| format!("{} ({})", t.name, t.type_name)).collect();
         if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
     };
-    let named = |name: &Option<String>| match name {
-        None => Ok(None),
-        Some(name) => topics.iter().position(|t| t.name == *name).map(Some).ok_or_else(|| SourceError::UnknownTopic {
-            file: storage.file().to_owned(),
-            topic: name.clone(),
-            topics: list(),
-        }),
-    };
+    let named =
+        |name: &Option<String>| match name {
+            None => Ok(None),
+            Some(name) => topics.iter().position(|t| t.name == *name).map(Some).ok_or_else(|| {
+                SourceError::UnknownTopic { file: storage.file().to_owned(), topic: name.clone(), topics: list() }
+            }),
+        };
     let missing = |what: &'static str, option: &'static str| SourceError::NoTopic {
         file: storage.file().to_owned(),
         what,
@@ -65,14 +64,18 @@ pub fn choose_topics(storage: &dyn Storage, request: &TopicRequest) -> Result<To
     };
     // the highest rank wins, of equals the first by name
     let best = |rank: &dyn Fn(&str, &str) -> Option<u32>| {
-        let ranked = topics.iter().enumerate().filter_map(|(i, t)| Some((rank(&t.name, &t.type_name)?, std::cmp::Reverse(i))));
+        let ranked =
+            topics.iter().enumerate().filter_map(|(i, t)| Some((rank(&t.name, &t.type_name)?, std::cmp::Reverse(i))));
         ranked.max().map(|(_, i)| i.0)
     };
     let depth = match named(&request.depth)? {
         Some(i) => i,
         None => best(&|name, kind| {
             let fits = is_image(kind) && name.contains("depth") && !name.ends_with("/theora");
-            fits.then(|| u32::from(name.contains("aligned") || name.contains("registered")) * 2 + u32::from(!name.ends_with("/compressed")))
+            fits.then(|| {
+                u32::from(name.contains("aligned") || name.contains("registered")) * 2
+                    + u32::from(!name.ends_with("/compressed"))
+            })
         })
         .ok_or_else(|| missing("depth image", "--depth-topic"))?,
     };
@@ -85,7 +88,8 @@ pub fn choose_topics(storage: &dyn Storage, request: &TopicRequest) -> Result<To
         .ok_or_else(|| missing("color image", "--color-topic"))?,
     };
     let folder = |name: &str| {
-        let trimmed = ["/compressedDepth", "/compressed"].iter().fold(name, |n, suffix| n.strip_suffix(suffix).unwrap_or(n));
+        let trimmed =
+            ["/compressedDepth", "/compressed"].iter().fold(name, |n, suffix| n.strip_suffix(suffix).unwrap_or(n));
         trimmed.rsplit_once('/').map_or(String::new(), |(folder, _)| folder.to_owned())
     };
     let beside = folder(&topics[depth].name);
@@ -100,10 +104,13 @@ pub fn choose_topics(storage: &dyn Storage, request: &TopicRequest) -> Result<To
     let color_folder = folder(&topics[color].name);
     let color_info = match named(&request.color_info)? {
         Some(i) => Some(i),
-        None => best(&|name, kind| (kind == CameraInfo::TYPE && folder(name) == color_folder && color_folder != beside).then_some(0)),
+        None => best(&|name, kind| {
+            (kind == CameraInfo::TYPE && folder(name) == color_folder && color_folder != beside).then_some(0)
+        }),
     };
     let transforms = |fixed: bool| {
-        let fits = |t: &super::storage::TopicInfo| t.type_name == TfMessage::TYPE && t.name.ends_with("tf_static") == fixed;
+        let fits =
+            |t: &super::storage::TopicInfo| t.type_name == TfMessage::TYPE && t.name.ends_with("tf_static") == fixed;
         topics.iter().enumerate().filter(|(_, t)| fits(t)).map(|(i, _)| i).collect()
     };
     Ok(TopicChoice { color, depth, depth_info, color_info, moving: transforms(false), fixed: transforms(true) })

@@ -7,7 +7,10 @@ mod schema;
 use byteorder::{BigEndian, LittleEndian};
 use serde::{Deserialize, Serialize};
 
-pub use messages::{CameraInfo, CompressedImage, Header, Image, RegionOfInterest, TfMessage, Time, Transform, TransformStamped, Vector3, Quaternion};
+pub use messages::{
+    CameraInfo, CompressedImage, Header, Image, Quaternion, RegionOfInterest, TfMessage, Time, Transform,
+    TransformStamped, Vector3,
+};
 pub use schema::schema_of;
 
 /// Bytes before the body: two of encoding, two of options.
@@ -64,8 +67,8 @@ pub fn decode<'a, T: Deserialize<'a>>(type_name: &'static str, bytes: &'a [u8]) 
 /// [`WireError::Body`] when a length does not fit.
 pub fn encode<T: Serialize>(type_name: &'static str, message: &T) -> Result<Vec<u8>, WireError> {
     let mut bytes = vec![0, 1, 0, 0];
-    let body =
-        cdr_encoding::to_vec::<T, LittleEndian>(message).map_err(|e| WireError::Body { type_name, reason: e.to_string() })?;
+    let body = cdr_encoding::to_vec::<T, LittleEndian>(message)
+        .map_err(|e| WireError::Body { type_name, reason: e.to_string() })?;
     bytes.extend(body);
     Ok(bytes)
 }
@@ -78,7 +81,15 @@ mod tests {
 
     fn image(data: &[u8]) -> Image<'_> {
         let header = Header { stamp: Time { sec: 7, nanosec: 8 }, frame_id: "cam".to_owned() };
-        Image { header, height: 2, width: 3, encoding: "rgb8".to_owned(), is_bigendian: 0, step: 9, data: Bytes::new(data) }
+        Image {
+            header,
+            height: 2,
+            width: 3,
+            encoding: "rgb8".to_owned(),
+            is_bigendian: 0,
+            step: 9,
+            data: Bytes::new(data),
+        }
     }
 
     #[test]
@@ -96,7 +107,10 @@ mod tests {
         for cut in 0..bytes.len() {
             assert!(decode::<Image<'_>>(Image::TYPE, &bytes[..cut]).is_err(), "{cut}");
         }
-        assert!(matches!(decode::<Image<'_>>(Image::TYPE, &[0, 3, 0, 0, 1]), Err(WireError::Encapsulation { kind: 3, .. })));
+        assert!(matches!(
+            decode::<Image<'_>>(Image::TYPE, &[0, 3, 0, 0, 1]),
+            Err(WireError::Encapsulation { kind: 3, .. })
+        ));
     }
 
     proptest! {

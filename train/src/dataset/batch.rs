@@ -80,7 +80,13 @@ impl Batch {
     ///
     /// # Errors
     /// When a text cannot be tokenised.
-    pub fn make(samples: &[SceneSample], tokenizer: &Tokenizer, config: &BatchConfig, seed: u64, step: usize) -> Result<Self> {
+    pub fn make(
+        samples: &[SceneSample],
+        tokenizer: &Tokenizer,
+        config: &BatchConfig,
+        seed: u64,
+        step: usize,
+    ) -> Result<Self> {
         let mut scenes = Vec::with_capacity(config.scenes);
         let mut rows = Vec::with_capacity(config.scenes * config.questions);
         for slot in 0..config.scenes {
@@ -140,7 +146,12 @@ fn scene_rows(
             rows.push(row);
         }
     }
-    anyhow::ensure!(!rows.is_empty(), "room {} gives no question of at most {} tokens", sample.room_seed, config.max_tokens);
+    anyhow::ensure!(
+        !rows.is_empty(),
+        "room {} gives no question of at most {} tokens",
+        sample.room_seed,
+        config.max_tokens
+    );
     let given = rows.len();
     while rows.len() < config.questions {
         rows.push(rows[rows.len() % given].clone());

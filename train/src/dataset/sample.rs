@@ -63,7 +63,11 @@ pub struct SceneSample {
 /// The fusion settings that training and evaluation share.
 pub fn scene_config() -> SceneConfig {
     SceneConfig {
-        tsdf: TsdfConfig { voxel_size_m: TRAINING_VOXEL_M, truncation_m: 3.0 * TRAINING_VOXEL_M, ..TsdfConfig::default() },
+        tsdf: TsdfConfig {
+            voxel_size_m: TRAINING_VOXEL_M,
+            truncation_m: 3.0 * TRAINING_VOXEL_M,
+            ..TsdfConfig::default()
+        },
         keyframes: KeyframeConfig::default(),
     }
 }
@@ -99,11 +103,8 @@ impl SceneSample {
         let shell = shell_mask(&cloud);
         let sample = PointSample::from_cloud(&cloud, &shell, &bounds, &model.point_sample);
         ensure!(!sample.positions.is_empty(), "room {room_seed}: no points were sampled");
-        let point_object: Vec<i16> = sample
-            .positions
-            .iter()
-            .map(|&p| object_at(&room, p, LABEL_TOLERANCE_M).map_or(-1, |i| i as i16))
-            .collect();
+        let point_object: Vec<i16> =
+            sample.positions.iter().map(|&p| object_at(&room, p, LABEL_TOLERANCE_M).map_or(-1, |i| i as i16)).collect();
         for (i, seen) in seen.iter_mut().enumerate() {
             let own = point_object.iter().filter(|&&o| o == i as i16).count();
             *seen &= own >= MIN_SEEN_POINTS;

@@ -45,7 +45,8 @@ mod tests {
     #[test]
     fn the_majority_is_counted_by_type() {
         let mut m = MajorityAnswer::default();
-        for (kind, answer) in [("color", "red"), ("color", "red"), ("color", "blue"), ("count", "2"), ("exists", "no")] {
+        for (kind, answer) in [("color", "red"), ("color", "red"), ("color", "blue"), ("count", "2"), ("exists", "no")]
+        {
             m.add(kind, answer);
         }
         assert_eq!((m.right("color"), m.right("count"), m.right("other")), (2, 1, 0));

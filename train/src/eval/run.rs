@@ -143,7 +143,8 @@ pub fn run(args: &EvalArgs) -> Result<()> {
             } else {
                 tally.answered += 1;
                 let said = normal_form(&answer.answer);
-                tally.right += usize::from(answer.grammar_valid && question.answers.iter().any(|a| normal_form(a) == said));
+                tally.right +=
+                    usize::from(answer.grammar_valid && question.answers.iter().any(|a| normal_form(a) == said));
                 if let Some(first) = question.answers.first() {
                     majority.add(&kind, first);
                 }

@@ -43,7 +43,13 @@ pub struct Losses {
 }
 
 /// Runs the network on `batch`.
-pub fn losses(network: &Network, config: &ModelConfig, special: &SpecialTokens, batch: &Batch, device: &Device) -> Losses {
+pub fn losses(
+    network: &Network,
+    config: &ModelConfig,
+    special: &SpecialTokens,
+    batch: &Batch,
+    device: &Device,
+) -> Losses {
     let samples: Vec<&PointSample> = batch.scenes.iter().map(|s| &s.points).collect();
     let view_lists: Vec<Vec<&ViewInput>> = batch.scenes.iter().map(|s| s.views.iter().collect()).collect();
     let scenes: Vec<SceneInput<'_>> = batch
@@ -66,7 +72,10 @@ pub fn losses(network: &Network, config: &ModelConfig, special: &SpecialTokens, 
         .flat_map(|r| (0..longest).map(|t| r.tokens.get(t).copied().unwrap_or(special.pad) as i32))
         .collect();
     let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [batch.rows.len(), longest]), device);
-    let hidden = network.decoder.read_text(ids, &mut cache);
+    let padded = network.padded_points(&scenes, &plan, &points, device);
+    let queries = BoxQueries::of(batch, special, longest, padded.features.dims()[1], device);
+    let added = object_tokens(network, special, batch, &queries, &padded, longest);
+    let hidden = network.decoder.read_text(ids, Some(added), &mut cache);
     let width = hidden.dims()[2];
     let flat = hidden.reshape([batch.rows.len() * longest, width]);
 
@@ -74,8 +83,6 @@ pub fn losses(network: &Network, config: &ModelConfig, special: &SpecialTokens, 
     let point_class = point_class_loss(network, config, batch, points.fine.clone(), device);
     let contrast = contrast_loss(network, batch, &points, &image, plan.fine_ranges(), device);
 
-    let padded = network.padded_points(&scenes, &plan, &points, device);
-    let queries = box_queries(batch, special, longest);
     let boxes = box_losses(network, batch, &queries, flat, &padded, device);
     let total = text.clone()
         + point_class.clone() * WEIGHT_POINT_CLASS
@@ -97,7 +104,14 @@ pub fn losses(network: &Network, config: &ModelConfig, special: &SpecialTokens, 
 }
 
 /// Weighted cross-entropy of the target tokens.
-fn text_loss(network: &Network, special: &SpecialTokens, batch: &Batch, flat: Tensor<2>, longest: usize, device: &Device) -> Tensor<1> {
+fn text_loss(
+    network: &Network,
+    special: &SpecialTokens,
+    batch: &Batch,
+    flat: Tensor<2>,
+    longest: usize,
+    device: &Device,
+) -> Tensor<1> {
     let (mut index, mut labels, mut weights) = (Vec::new(), Vec::new(), Vec::new());
     for (r, row) in batch.rows.iter().enumerate() {
         let (mut in_box, mut in_answer) = (false, false);
@@ -126,13 +140,19 @@ fn text_loss(network: &Network, special: &SpecialTokens, batch: &Batch, flat: Te
     (log_p * weights).sum().mul_scalar(-1.0 / sum)
 }
 
-fn point_class_loss(network: &Network, config: &ModelConfig, batch: &Batch, fine: Tensor<2>, device: &Device) -> Tensor<1> {
+fn point_class_loss(
+    network: &Network,
+    config: &ModelConfig,
+    batch: &Batch,
+    fine: Tensor<2>,
+    device: &Device,
+) -> Tensor<1> {
     let (mut labels, mut weights) = (Vec::new(), Vec::new());
     for scene in &batch.scenes {
         for &object in &scene.point_object {
-            let class = usize::try_from(object).ok().and_then(|o| {
-                config.point_classes.iter().position(|c| c == scene.classes[o])
-            });
+            let class = usize::try_from(object)
+                .ok()
+                .and_then(|o| config.point_classes.iter().position(|c| c == scene.classes[o]));
             labels.push(class.unwrap_or(0) as i32);
             weights.push(if class.is_some() { 1.0 } else { SHELL_WEIGHT });
         }
@@ -205,16 +225,71 @@ fn contrast_loss(
     to_points + to_images + image_points * 0.5
 }
 
-/// Where the `<obj>` of each scene stand: (row of the flat hidden states, object).
-fn box_queries(batch: &Batch, special: &SpecialTokens, longest: usize) -> Vec<Vec<(usize, usize)>> {
-    let mut queries = vec![Vec::new(); batch.scenes.len()];
-    for (r, row) in batch.rows.iter().enumerate() {
-        let opens = (0..row.tokens.len()).filter(|&t| row.tokens[t] == special.box_open);
-        for (t, &object) in opens.zip(&row.objects) {
-            queries[row.scene].push((r * longest + t, object));
+/// The `<obj>` of a batch.
+struct BoxQueries {
+    /// For each scene: (row of the flat hidden states, object).
+    at: Vec<Vec<(usize, usize)>>,
+    /// Queries of the scene with the most, at least one.
+    count: usize,
+    /// `[scenes, count, points]`: 1 where a point belongs to the query's object.
+    own: Tensor<3>,
+}
+
+impl BoxQueries {
+    fn of(batch: &Batch, special: &SpecialTokens, longest: usize, points: usize, device: &Device) -> Self {
+        let mut at = vec![Vec::new(); batch.scenes.len()];
+        for (r, row) in batch.rows.iter().enumerate() {
+            let opens = (0..row.tokens.len()).filter(|&t| row.tokens[t] == special.box_open);
+            for (t, &object) in opens.zip(&row.objects) {
+                at[row.scene].push((r * longest + t, object));
+            }
+        }
+        let count = at.iter().map(Vec::len).max().unwrap_or(0).max(1);
+        let mut own = vec![0.0f32; batch.scenes.len() * count * points];
+        for (s, scene) in batch.scenes.iter().enumerate() {
+            for (q, &(_, object)) in at[s].iter().enumerate() {
+                let base = (s * count + q) * points;
+                for (i, &o) in scene.point_object.iter().enumerate() {
+                    if o == object as i16 {
+                        own[base + i] = 1.0;
+                    }
+                }
+            }
+        }
+        let own = Tensor::from_data(TensorData::new(own, [batch.scenes.len(), count, points]), device);
+        Self { at, count, own }
+    }
+}
+
+/// `[rows, longest, d_model]`: the true object of each box on the tokens from behind its `<obj>` to its `</obj>`, else zero.
+fn object_tokens(
+    network: &Network,
+    special: &SpecialTokens,
+    batch: &Batch,
+    queries: &BoxQueries,
+    padded: &vantage_model::PaddedPoints,
+    longest: usize,
+) -> Tensor<3> {
+    let own = queries.own.clone();
+    let device = own.device();
+    let objects = network.object_tokens(own.clone() / (own.sum_dim(2) + 1.0e-6), padded);
+    let [scenes, count, width] = objects.dims();
+    let table = Tensor::cat(vec![objects.reshape([scenes * count, width]), Tensor::zeros([1, width], &device)], 0);
+    let none = (scenes * count) as i32;
+    let mut index = vec![none; batch.rows.len() * longest];
+    for (s, of_scene) in queries.at.iter().enumerate() {
+        for (q, &(open, _)) in of_scene.iter().enumerate() {
+            let (r, first) = (open / longest, open % longest + 1);
+            for t in first..longest.min(batch.rows[r].tokens.len()) {
+                index[r * longest + t] = (s * count + q) as i32;
+                if batch.rows[r].tokens[t] == special.box_close {
+                    break;
+                }
+            }
         }
     }
-    queries
+    let index = Tensor::<1, Int>::from_data(TensorData::new(index, [batch.rows.len() * longest]), &device);
+    table.select(0, index).reshape([batch.rows.len(), longest, width])
 }
 
 struct BoxLosses {
@@ -228,22 +303,22 @@ struct BoxLosses {
 fn box_losses(
     network: &Network,
     batch: &Batch,
-    queries: &[Vec<(usize, usize)>],
+    queries: &BoxQueries,
     flat: Tensor<2>,
     padded: &vantage_model::PaddedPoints,
     device: &Device,
 ) -> BoxLosses {
-    let (scenes, count) = (batch.scenes.len(), queries.iter().map(Vec::len).max().unwrap_or(0).max(1));
+    let (scenes, count) = (batch.scenes.len(), queries.count);
+    let own = queries.own.clone();
     let points = padded.features.dims()[1];
     let (rows, width) = (flat.dims()[0], flat.dims()[1]);
     let mut index = Vec::with_capacity(scenes * count);
     let mut real = Vec::with_capacity(scenes * count);
-    let mut own = vec![0.0f32; scenes * count * points];
     let (mut center, mut log_size) = (Vec::new(), Vec::new());
     for (s, scene) in batch.scenes.iter().enumerate() {
         let origin = scene_center(&scene.bounds);
         for q in 0..count {
-            let Some(&(row, object)) = queries[s].get(q) else {
+            let Some(&(row, object)) = queries.at[s].get(q) else {
                 index.push(rows as i32);
                 real.push(0.0);
                 center.extend([0.0f32; 3]);
@@ -252,12 +327,6 @@ fn box_losses(
             };
             index.push(row as i32);
             real.push(1.0);
-            let base = (s * count + q) * points;
-            for (i, &o) in scene.point_object.iter().enumerate() {
-                if o == object as i16 {
-                    own[base + i] = 1.0;
-                }
-            }
             let b = scene.boxes[object].aabb();
             center.extend((0..3).map(|k| (0.5 * (b.min[k] + b.max[k]) - origin[k]) as f32));
             log_size.extend((0..3).map(|k| (b.max[k] - b.min[k]).max(0.02).ln() as f32));
@@ -266,8 +335,9 @@ fn box_losses(
     let table = Tensor::cat(vec![flat, Tensor::zeros([1, width], device)], 0);
     let index = Tensor::<1, Int>::from_data(TensorData::new(index, [scenes * count]), device);
     let prediction = network.boxes(table.select(0, index).reshape([scenes, count, width]), padded);
-    let tensor3 = |data: Vec<f32>, last: usize| Tensor::<3>::from_data(TensorData::new(data, [scenes, count, last]), device);
-    let (own, center, log_size) = (tensor3(own, points), tensor3(center, 3), tensor3(log_size, 3));
+    let tensor3 =
+        |data: Vec<f32>, last: usize| Tensor::<3>::from_data(TensorData::new(data, [scenes, count, last]), device);
+    let (center, log_size) = (tensor3(center, 3), tensor3(log_size, 3));
     let real = Tensor::<2>::from_data(TensorData::new(real, [scenes, count]), device);
     let total = real.clone().sum().clamp_min(1.0);
     let mean = |per_query: Tensor<2>| (per_query * real.clone()).sum() / total.clone();
@@ -298,7 +368,8 @@ fn box_losses(
     let overlap = common.clone() / (product(size) + product(true_size) - common + 1.0e-6);
     let boxes = mean(l1 + overlap.clone().neg() + 1.0);
     let s = prediction.score;
-    let score = mean(s.clone().clamp_min(0.0) - s.clone() * overlap.clone().detach() + (s.abs().neg().exp() + 1.0).log());
+    let score =
+        mean(s.clone().clamp_min(0.0) - s.clone() * overlap.clone().detach() + (s.abs().neg().exp() + 1.0).log());
     BoxLosses { pointing, mask, boxes, overlap: mean(overlap), score }
 }
 

@@ -53,8 +53,17 @@ impl Workers {
                     scope.spawn(move || {
                         pool.install(|| {
                             let l = losses(&own, config, special, part, device);
-                            let values = [&l.total, &l.text, &l.point_class, &l.pointing, &l.mask, &l.boxes, &l.overlap, &l.contrast]
-                                .map(|t| t.clone().into_scalar::<f32>());
+                            let values = [
+                                &l.total,
+                                &l.text,
+                                &l.point_class,
+                                &l.pointing,
+                                &l.mask,
+                                &l.boxes,
+                                &l.overlap,
+                                &l.contrast,
+                            ]
+                            .map(|t| t.clone().into_scalar::<f32>());
                             (GradientsParams::from_grads(l.total.backward(), &own), values)
                         })
                     })

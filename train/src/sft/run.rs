@@ -61,6 +61,9 @@ pub struct SftArgs {
     /// Highest learning rate.
     #[arg(long, default_value_t = 2e-3)]
     pub learning_rate: f64,
+    /// Start from the weights of this model folder; parts that it lacks start fresh.
+    #[arg(long)]
+    pub init: Option<PathBuf>,
     /// Seed of weights and batches.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -103,7 +106,10 @@ pub fn run(args: &SftArgs) -> Result<()> {
     let mut state = read_state(&args.out)?;
     let (config, tokenizer, mut network) = match &state {
         Some(_) => resume_model(&model_dir, &device)?,
-        None => fresh_model(args, &device)?,
+        None => match &args.init {
+            Some(dir) => model_from(dir, &device)?,
+            None => fresh_model(args, &device)?,
+        },
     };
     let mut optimizer = AdamWConfig::new().with_beta_2(0.98).with_weight_decay(0.05).init();
     if state.is_some() {
@@ -120,7 +126,13 @@ pub fn run(args: &SftArgs) -> Result<()> {
         views: args.views,
         seconds: 0.0,
     });
-    eprintln!("{}: {} parameters, starting at step {} of {}", config.name, network.num_params(), state.step, args.steps);
+    eprintln!(
+        "{}: {} parameters, starting at step {} of {}",
+        config.name,
+        network.num_params(),
+        state.step,
+        args.steps
+    );
 
     let bar = progress(args.rooms as u64, "rooms");
     let samples = load_or_make(FIRST_TRAINING_SEED, args.rooms, &config, &args.cache, &|| bar.inc(1))?;
@@ -131,7 +143,8 @@ pub fn run(args: &SftArgs) -> Result<()> {
         BatchConfig { scenes: args.scenes, questions: args.questions, views: args.views, max_tokens: args.max_tokens };
     let bar = progress(args.steps as u64, "steps");
     bar.set_position(state.step as u64);
-    let mut log = fs::OpenOptions::new().create(true).append(true).open(args.out.join("log.csv")).context("opening log.csv")?;
+    let mut log =
+        fs::OpenOptions::new().create(true).append(true).open(args.out.join("log.csv")).context("opening log.csv")?;
     if state.step == 0 {
         writeln!(log, "step,seconds,rate,norm,{}", PART_NAMES.join(","))?;
     }
@@ -153,7 +166,8 @@ pub fn run(args: &SftArgs) -> Result<()> {
         });
         for step in first..args.steps {
             let batch = batches.recv().context("the batch maker stopped")??;
-            let (mut grads, parts, values) = workers.gradients(&network, &config, tokenizer.special(), &batch, &device)?;
+            let (mut grads, parts, values) =
+                workers.gradients(&network, &config, tokenizer.special(), &batch, &device)?;
             let norm = mean_and_clip(&network, &mut grads, parts, MAX_GRADIENT_NORM);
             ensure!(norm.is_finite(), "step {step}: the gradient is not a number; resume with a lower --learning-rate");
             let rate = schedule.rate(step);
@@ -198,6 +212,19 @@ fn fresh_model(args: &SftArgs, device: &Device) -> Result<(ModelConfig, Tokenize
     Ok((config, tokenizer, network))
 }
 
+/// The model in `dir` with fresh weights where it has none.
+fn model_from(dir: &Path, device: &Device) -> Result<(ModelConfig, Tokenizer, Network)> {
+    let files = CheckpointFiles::read(dir)?;
+    let config = ModelConfig::from_json(&files.config, &files.origin)?;
+    let tokenizer = Tokenizer::from_bytes(&files.tokenizer)?;
+    let mut network = Network::new(&config, device);
+    let fresh = checkpoint::apply_part(&mut network, &files)?;
+    if !fresh.is_empty() {
+        eprintln!("{}: without {}; they start fresh", dir.display(), fresh.join(", "));
+    }
+    Ok((config, tokenizer, network))
+}
+
 fn resume_model(dir: &Path, device: &Device) -> Result<(ModelConfig, Tokenizer, Network)> {
     let files = CheckpointFiles::read(dir)?;
     let config = ModelConfig::from_json(&files.config, &files.origin)?;
@@ -214,7 +241,13 @@ fn train_tokenizer() -> Result<Tokenizer> {
         let room = generate(FIRST_SEED + i, &RoomConfig::default());
         let seen = vec![true; room.objects.len()];
         let plain = |spans: &[Span]| {
-            spans.iter().map(|s| match s { Span::Text(t) => t.as_str(), Span::Object(_) => " " }).collect::<String>()
+            spans
+                .iter()
+                .map(|s| match s {
+                    Span::Text(t) => t.as_str(),
+                    Span::Object(_) => " ",
+                })
+                .collect::<String>()
         };
         questions(&room, &seen, FIRST_SEED + i, 30)
             .into_iter()
@@ -231,7 +264,8 @@ fn read_state(out: &Path) -> Result<Option<State>> {
         return Ok(None);
     }
     let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-    let state: State = serde_json::from_str(&text).with_context(|| format!("{} is damaged; remove it to start anew", path.display()))?;
+    let state: State = serde_json::from_str(&text)
+        .with_context(|| format!("{} is damaged; remove it to start anew", path.display()))?;
     ensure!(
         state.format_version == STATE_FORMAT_VERSION,
         "{}: format_version {} is not {STATE_FORMAT_VERSION}",
