@@ -19,8 +19,6 @@ pub struct Sampling {
     pub end: u32,
     /// Token `<obj>`, whose hidden state the box decoder reads.
     pub box_open: u32,
-    /// The token `</obj>`.
-    pub box_close: u32,
 }
 
 /// What was generated.
@@ -47,7 +45,7 @@ pub fn generate(
     let mut rng = ChaCha8Rng::seed_from_u64(sampling.seed);
     let mut out = Generated::default();
     let mut input: Vec<u32> = prompt.to_vec();
-    // the object of the box being written, added to the tokens behind `<obj>`
+    // the object in focus, added to every token behind its `<obj>`
     let mut object: Option<Tensor<2>> = None;
     loop {
         let ids: Vec<i32> = input.iter().map(|&i| i as i32).collect();
@@ -56,9 +54,6 @@ pub fn generate(
         let hidden = decoder.read_text(ids, added, cache);
         let [_, tokens, width] = hidden.dims();
         let last = hidden.narrow(1, tokens - 1, 1).reshape([1, width]);
-        if out.tokens.last() == Some(&sampling.box_close) {
-            object = None;
-        }
         if out.tokens.last() == Some(&sampling.box_open) {
             object = Some(look_up(last.clone()));
             out.box_states.push(last.clone().into_data().iter::<f32>().collect());

@@ -253,11 +253,12 @@ impl Network {
         self.box_decoder.forward(queries, points)
     }
 
-    /// What the decoder reads along with the numbers of a box: the object that the box stands for, as the points show it.
+    /// What the decoder reads of the object in focus, as the points show it.
     ///
     /// `share`: `[scenes, objects, points]`, the share of each point in each object, summing to one. Returns
-    /// `[scenes, objects, d_model]`, to be added to the embeddings of the tokens from behind `<obj>` to `</obj>`. So the text
-    /// after a box follows from what is there: its colour and its kind, not from what the question supposed.
+    /// `[scenes, objects, d_model]`, to be added to the embedding of every token behind the object's `<obj>`, until the next
+    /// `<obj>` moves the focus on. So the text after a box follows from what is there, its colour and its kind, and not from
+    /// what the question supposed.
     pub fn object_tokens(&self, share: Tensor<3>, points: &PaddedPoints) -> Tensor<3> {
         let pooled = share.matmul(Tensor::cat(vec![points.features.clone(), points.inputs.clone()], 2));
         self.object_down.forward(gelu(self.object_up.forward(pooled)))

@@ -188,7 +188,6 @@ impl Reasoner {
             seed: options.seed,
             end: special.end,
             box_open: special.box_open,
-            box_close: special.box_close,
         };
         let mut stream = StreamDecoder::new(&self.tokenizer);
         let mut first_token_ms = None;

@@ -74,7 +74,7 @@ pub fn losses(
     let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [batch.rows.len(), longest]), device);
     let padded = network.padded_points(&scenes, &plan, &points, device);
     let queries = BoxQueries::of(batch, special, longest, padded.features.dims()[1], device);
-    let added = object_tokens(network, special, batch, &queries, &padded, longest);
+    let added = focus_tokens(network, batch, &queries, &padded, longest);
     let hidden = network.decoder.read_text(ids, Some(added), &mut cache);
     let width = hidden.dims()[2];
     let flat = hidden.reshape([batch.rows.len() * longest, width]);
@@ -261,10 +261,9 @@ impl BoxQueries {
     }
 }
 
-/// `[rows, longest, d_model]`: the true object of each box on the tokens from behind its `<obj>` to its `</obj>`, else zero.
-fn object_tokens(
+/// `[rows, longest, d_model]`: the object in focus of each token, the true one of the last `<obj>` before it; zero without.
+fn focus_tokens(
     network: &Network,
-    special: &SpecialTokens,
     batch: &Batch,
     queries: &BoxQueries,
     padded: &vantage_model::PaddedPoints,
@@ -278,13 +277,11 @@ fn object_tokens(
     let none = (scenes * count) as i32;
     let mut index = vec![none; batch.rows.len() * longest];
     for (s, of_scene) in queries.at.iter().enumerate() {
+        // in the order of the text: a later box takes the focus from an earlier one
         for (q, &(open, _)) in of_scene.iter().enumerate() {
             let (r, first) = (open / longest, open % longest + 1);
             for t in first..longest.min(batch.rows[r].tokens.len()) {
                 index[r * longest + t] = (s * count + q) as i32;
-                if batch.rows[r].tokens[t] == special.box_close {
-                    break;
-                }
             }
         }
     }
