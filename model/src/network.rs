@@ -83,9 +83,7 @@ impl Network {
             box_decoder: BoxDecoder::new(d, fine, PLACE_WIDTH, config.box_width, device),
             point_classifier: linear(fine, config.point_classes.len()),
             object_up: linear(fine + config.points.in_channels, d),
-            object_down: LinearConfig::new(d, d)
-                .with_initializer(Initializer::Normal { mean: 0.0, std: 0.01 })
-                .init(device),
+            object_down: linear(d, d),
             point_projection: linear(coarse, d),
             place_projection: linear(PLACE_WIDTH, d),
             kind: Initializer::Normal { mean: 0.0, std: 0.02 }.init([3, d], device),

@@ -1,7 +1,7 @@
 //! Samples in, one training batch out: scenes turned by a random quarter turn, some of their views, and freshly written
 //! questions with target tokens and the objects that each `<obj>` stands for.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -43,6 +43,8 @@ pub struct ScenePart {
     pub best_object_points: Vec<u32>,
     /// True boxes, turned.
     pub boxes: Vec<OrientedBox>,
+    /// The first tokens of each object's colour and class, as they stand within a sentence.
+    pub words: Vec<[u32; 2]>,
     /// Class name of each object.
     pub classes: Vec<&'static str>,
 }
@@ -96,7 +98,7 @@ impl Batch {
             let mut rng = ChaCha8Rng::seed_from_u64(seed ^ (draw as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
             let room = generate(sample.room_seed, &RoomConfig::default());
             let turns = rng.random_range(0..4usize);
-            let part = scene_part(sample, &room, turns, config.views, &mut rng);
+            let part = scene_part(sample, &room, tokenizer, turns, config.views, &mut rng)?;
             let texts = scene_rows(&part, sample, &room, tokenizer, config, slot, &mut rng)?;
             scenes.push(part);
             rows.extend(texts);
@@ -182,7 +184,19 @@ fn text_row(question: &Question, part: &ScenePart, tokenizer: &Tokenizer, scene:
     Ok(TextRow { scene, tokens, prompt, words, objects, referents: question.referents.clone() })
 }
 
-fn scene_part(sample: &SceneSample, room: &Room, turns: usize, views: usize, rng: &mut ChaCha8Rng) -> ScenePart {
+fn scene_part(
+    sample: &SceneSample,
+    room: &Room,
+    tokenizer: &Tokenizer,
+    turns: usize,
+    views: usize,
+    rng: &mut ChaCha8Rng,
+) -> Result<ScenePart> {
+    let word = |text: &str| -> Result<u32> {
+        let tokens = tokenizer.encode(&format!(" {text}"))?;
+        tokens.first().copied().with_context(|| format!("`{text}` has no token"))
+    };
+    let words = room.objects.iter().map(|o| Ok([word(o.color)?, word(o.class)?])).collect::<Result<_>>()?;
     let turn = |p: [f32; 3]| quarter_turns(p, turns);
     let corners = [sample.bounds.min, sample.bounds.max].map(|c| quarter_turns(c, turns));
     let bounds = Aabb {
@@ -214,7 +228,8 @@ fn scene_part(sample: &SceneSample, room: &Room, turns: usize, views: usize, rng
     let mut order: Vec<usize> = (0..sample.views.len()).collect();
     order.shuffle(rng);
     order.truncate(views);
-    ScenePart {
+    Ok(ScenePart {
+        words,
         points: PointSample { positions, features, grid_m: sample.grid_m },
         bounds,
         views: order
@@ -242,7 +257,7 @@ fn scene_part(sample: &SceneSample, room: &Room, turns: usize, views: usize, rng
             })
             .collect(),
         classes: room.objects.iter().map(|o| o.class).collect(),
-    }
+    })
 }
 
 /// `p` turned about the z axis by `turns` quarter turns, counter-clockwise.

@@ -13,9 +13,10 @@ const WEIGHT_MASK: f32 = 1.0;
 const WEIGHT_BOX: f32 = 0.7;
 const WEIGHT_SCORE: f32 = 0.1;
 const WEIGHT_CONTRAST: f32 = 0.3;
+const WEIGHT_NAMING: f32 = 0.5;
 /// Weight of a label token in the reasoning, of a number in a box, and in the answer.
-const TOKEN_THINK: f32 = 0.5;
-const TOKEN_BOX: f32 = 0.3;
+const TOKEN_THINK: f32 = 1.0;
+const TOKEN_BOX: f32 = 0.1;
 const TOKEN_ANSWER: f32 = 2.0;
 /// Weight of a shell point in the point classes' loss.
 const SHELL_WEIGHT: f32 = 0.3;
@@ -40,6 +41,8 @@ pub struct Losses {
     pub overlap: Tensor<1>,
     /// Views against questions and images against points.
     pub contrast: Tensor<1>,
+    /// Colour and class of the object in focus, read straight from its token.
+    pub naming: Tensor<1>,
 }
 
 /// Runs the network on `batch`.
@@ -74,7 +77,8 @@ pub fn losses(
     let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [batch.rows.len(), longest]), device);
     let padded = network.padded_points(&scenes, &plan, &points, device);
     let queries = BoxQueries::of(batch, special, longest, padded.features.dims()[1], device);
-    let added = focus_tokens(network, batch, &queries, &padded, longest);
+    let (objects, naming) = named_objects(network, batch, &queries, &padded);
+    let added = focus_tokens(objects, batch, &queries, longest);
     let hidden = network.decoder.read_text(ids, Some(added), &mut cache);
     let width = hidden.dims()[2];
     let flat = hidden.reshape([batch.rows.len() * longest, width]);
@@ -90,7 +94,8 @@ pub fn losses(
         + boxes.mask.clone() * WEIGHT_MASK
         + boxes.boxes.clone() * WEIGHT_BOX
         + boxes.score * WEIGHT_SCORE
-        + contrast.clone() * WEIGHT_CONTRAST;
+        + contrast.clone() * WEIGHT_CONTRAST
+        + naming.clone() * WEIGHT_NAMING;
     Losses {
         total,
         text,
@@ -100,6 +105,7 @@ pub fn losses(
         boxes: boxes.boxes,
         overlap: boxes.overlap,
         contrast,
+        naming,
     }
 }
 
@@ -261,17 +267,45 @@ impl BoxQueries {
     }
 }
 
-/// `[rows, longest, d_model]`: the object in focus of each token, the true one of the last `<obj>` before it; zero without.
-fn focus_tokens(
+/// The token of each query's object, `[scenes, count, d_model]`, and how badly it names the object's colour and class: the
+/// cross-entropy of the two words where the decoder's own output layer reads the token as it is.
+///
+/// Without it the text alone teaches the token what to carry, by a few words in a hundred, and training stays for long where
+/// colours are guessed.
+fn named_objects(
     network: &Network,
     batch: &Batch,
     queries: &BoxQueries,
     padded: &vantage_model::PaddedPoints,
-    longest: usize,
-) -> Tensor<3> {
+) -> (Tensor<3>, Tensor<1>) {
     let own = queries.own.clone();
     let device = own.device();
     let objects = network.object_tokens(own.clone() / (own.sum_dim(2) + 1.0e-6), padded);
+    let [scenes, count, width] = objects.dims();
+    let (mut index, mut labels) = (Vec::new(), Vec::new());
+    for (s, (scene, of_scene)) in batch.scenes.iter().zip(&queries.at).enumerate() {
+        for (q, &(_, object)) in of_scene.iter().enumerate() {
+            // what no point shows cannot be named
+            if scene.point_object.contains(&(object as i16)) {
+                index.push((s * count + q) as i32);
+                labels.extend(scene.words[object].map(|word| word as i32));
+            }
+        }
+    }
+    let named = index.len();
+    if named == 0 {
+        return (objects, Tensor::zeros([1], &device));
+    }
+    let index = Tensor::<1, Int>::from_data(TensorData::new(index, [named]), &device);
+    let labels = Tensor::<2, Int>::from_data(TensorData::new(labels, [named, 2]), &device);
+    let seen = objects.clone().reshape([scenes * count, width]).select(0, index);
+    let naming = log_softmax(network.decoder.logits(seen), 1).gather(1, labels).mean().neg();
+    (objects, naming)
+}
+
+/// `[rows, longest, d_model]`: the object in focus of each token, the true one of the last `<obj>` before it; zero without.
+fn focus_tokens(objects: Tensor<3>, batch: &Batch, queries: &BoxQueries, longest: usize) -> Tensor<3> {
+    let device = objects.device();
     let [scenes, count, width] = objects.dims();
     let table = Tensor::cat(vec![objects.reshape([scenes * count, width]), Tensor::zeros([1, width], &device)], 0);
     let none = (scenes * count) as i32;

@@ -12,7 +12,8 @@ use super::loss::losses;
 use crate::dataset::Batch;
 
 /// Names of the loss parts, in the order of [`Workers::gradients`].
-pub const PART_NAMES: [&str; 8] = ["total", "text", "point_class", "pointing", "mask", "box", "overlap", "contrast"];
+pub const PART_NAMES: [&str; 9] =
+    ["total", "text", "point_class", "pointing", "mask", "box", "overlap", "contrast", "naming"];
 
 /// One single-threaded pool a worker.
 pub struct Workers {
@@ -62,6 +63,7 @@ impl Workers {
                                 &l.boxes,
                                 &l.overlap,
                                 &l.contrast,
+                                &l.naming,
                             ]
                             .map(|t| t.clone().into_scalar::<f32>());
                             (GradientsParams::from_grads(l.total.backward(), &own), values)
