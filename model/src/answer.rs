@@ -19,6 +19,8 @@ pub struct AskOptions {
     pub max_views: Option<usize>,
     /// Most tokens to generate.
     pub max_tokens: usize,
+    /// Keep the text in the output grammar: of the tokens that may follow, the likeliest is taken.
+    pub guided: bool,
     /// How views are chosen.
     pub strategy: ViewStrategy,
     /// 0 takes the likeliest token each time.
@@ -29,7 +31,14 @@ pub struct AskOptions {
 
 impl Default for AskOptions {
     fn default() -> Self {
-        Self { max_views: None, max_tokens: 320, strategy: ViewStrategy::Utility, temperature: 0.0, seed: 0 }
+        Self {
+            max_views: None,
+            max_tokens: 320,
+            guided: true,
+            strategy: ViewStrategy::Utility,
+            temperature: 0.0,
+            seed: 0,
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::decoder::{Decoder, KvCache};
+use crate::grammar::Guide;
 
 /// How the next token is chosen and when to stop.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +22,16 @@ pub struct Sampling {
     pub box_open: u32,
 }
 
+/// What takes part in the generation besides the decoder.
+pub struct Aids<'a> {
+    /// Gives the object that a hidden state at `<obj>` points at; both `[1, d_model]`.
+    pub look_up: &'a dyn Fn(Tensor<2>) -> Tensor<2>,
+    /// Keeps the text in the grammar.
+    pub guide: Option<Guide<'a>>,
+    /// Sees each token as it is chosen.
+    pub on_token: &'a mut dyn FnMut(u32),
+}
+
 /// What was generated.
 #[derive(Debug, Clone, Default)]
 pub struct Generated {
@@ -32,15 +43,14 @@ pub struct Generated {
     pub finished: bool,
 }
 
-/// Continues `prompt` after what `cache` holds (batch 1). `on_token` sees each token as it is chosen.
+/// Continues `prompt` after what `cache` holds (batch 1).
 pub fn generate(
     decoder: &Decoder,
     cache: &mut KvCache,
     prompt: &[u32],
     sampling: &Sampling,
     device: &Device,
-    look_up: &dyn Fn(Tensor<2>) -> Tensor<2>,
-    on_token: &mut dyn FnMut(u32),
+    mut aids: Aids<'_>,
 ) -> Generated {
     let mut rng = ChaCha8Rng::seed_from_u64(sampling.seed);
     let mut out = Generated::default();
@@ -55,19 +65,30 @@ pub fn generate(
         let [_, tokens, width] = hidden.dims();
         let last = hidden.narrow(1, tokens - 1, 1).reshape([1, width]);
         if out.tokens.last() == Some(&sampling.box_open) {
-            object = Some(look_up(last.clone()));
+            object = Some((aids.look_up)(last.clone()));
             out.box_states.push(last.clone().into_data().iter::<f32>().collect());
         }
         if out.tokens.len() == sampling.max_tokens {
             return out;
         }
-        let logits: Vec<f32> = decoder.logits(last).into_data().iter::<f32>().collect();
+        let mut logits: Vec<f32> = decoder.logits(last).into_data().iter::<f32>().collect();
+        if let Some(guide) = &aids.guide {
+            let left = sampling.max_tokens - out.tokens.len();
+            for (token, logit) in logits.iter_mut().enumerate() {
+                if !guide.allows(token as u32, left) {
+                    *logit = f32::NEG_INFINITY;
+                }
+            }
+        }
         let next = choose(&logits, sampling.temperature, &mut rng);
         if next == sampling.end {
             out.finished = true;
             return out;
         }
-        on_token(next);
+        if let Some(guide) = &mut aids.guide {
+            guide.advance(next);
+        }
+        (aids.on_token)(next);
         out.tokens.push(next);
         input = vec![next];
     }

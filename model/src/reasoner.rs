@@ -18,8 +18,8 @@ use crate::checkpoint::{self, CheckpointFiles};
 use crate::config::ModelConfig;
 use crate::device::best_device;
 use crate::error::ModelError;
-use crate::generate::{Generated, Sampling, generate};
-use crate::grammar;
+use crate::generate::{Aids, Generated, Sampling, generate};
+use crate::grammar::{self, Guide, GuideVocabulary};
 use crate::grounding::{ObjectRegistry, RawBox, refine_on_map};
 use crate::network::{Network, SceneInput};
 use crate::points::{PointFeatures, PointPlan, PointSample};
@@ -48,6 +48,7 @@ const EMBEDDED: [&[u8]; 3] = [
 pub struct Reasoner {
     config: ModelConfig,
     tokenizer: Tokenizer,
+    guide: GuideVocabulary,
     network: Network,
     device: Device,
     weights: UtilityWeights,
@@ -99,12 +100,21 @@ impl Reasoner {
         let device = best_device();
         let mut network = Network::new(&config, &device);
         checkpoint::apply(&mut network, files)?;
-        Ok(Self::new(config, tokenizer, network, device))
+        Self::new(config, tokenizer, network, device)
     }
 
     /// Wraps a network that is already in memory, for example one in training.
-    pub fn new(config: ModelConfig, tokenizer: Tokenizer, network: Network, device: Device) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// [`ModelError`] when the tokenizer cannot decode one of its tokens.
+    pub fn new(
+        config: ModelConfig,
+        tokenizer: Tokenizer,
+        network: Network,
+        device: Device,
+    ) -> Result<Self, ModelError> {
+        Ok(Self {
+            guide: GuideVocabulary::new(&tokenizer)?,
             config,
             tokenizer,
             network,
@@ -113,7 +123,7 @@ impl Reasoner {
             views: BTreeMap::new(),
             scene: None,
             registry: ObjectRegistry::default(),
-        }
+        })
     }
 
     /// The model's name.
@@ -193,15 +203,18 @@ impl Reasoner {
         let mut first_token_ms = None;
         let prompt = prompt_tokens(&self.tokenizer, question)?;
         let padded = self.network.padded_points(&[scene_input], &cache.plan, &cache.features, &self.device);
-        let look_up = |state: Tensor<2>| look_up(&self.network, state, &padded);
-        let generated =
-            generate(&self.network.decoder, &mut kv, &prompt, &sampling, &self.device, &look_up, &mut |token| {
+        let aids = Aids {
+            look_up: &|state| look_up(&self.network, state, &padded),
+            guide: options.guided.then(|| Guide::new(&self.guide)),
+            on_token: &mut |token| {
                 first_token_ms.get_or_insert_with(|| millis(start));
                 let piece = stream.push(token);
                 if !piece.is_empty() {
                     on_text(&piece);
                 }
-            });
+            },
+        };
+        let generated = generate(&self.network.decoder, &mut kv, &prompt, &sampling, &self.device, aids);
         let rest = stream.finish();
         if !rest.is_empty() {
             on_text(&rest);

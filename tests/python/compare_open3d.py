@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import open3d as o3d
 
-VOXEL_M, MAX_DEPTH_M = 0.02, 4.0
+VOXEL_M, MAX_DEPTH_M, TRUNCATION_VOXELS = 0.02, 4.0, 4.0
 # odom is the trajectory's world turned so that z points up: the optical frame's axes seen from a body frame
 LINK_FROM_OPTICAL = np.array([[0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]], float)
 
@@ -22,20 +22,23 @@ def poses(path):
 
 def main():
     frames, cloud = Path(sys.argv[1]), Path(sys.argv[2])
-    volume = o3d.pipelines.integration.ScalableTSDFVolume(
-        voxel_length=VOXEL_M, sdf_trunc=4 * VOXEL_M, color_type=o3d.pipelines.integration.TSDFVolumeColorType.RGB8
+    device, tensor = o3d.core.Device("CPU:0"), o3d.core.Tensor
+    grid = o3d.t.geometry.VoxelBlockGrid(
+        attr_names=("tsdf", "weight"), attr_dtypes=(o3d.core.float32, o3d.core.float32), attr_channels=((1), (1)),
+        voxel_size=VOXEL_M, block_resolution=16, block_count=20000, device=device,
     )
-    intrinsics = o3d.camera.PinholeCameraIntrinsic(640, 480, 525.0, 525.0, 319.5, 239.5)
-    files = zip(sorted((frames / "color").glob("*.jpg")), sorted((frames / "depth").glob("*.png")), poses(frames / "trajectory.log"))
+    intrinsics = tensor(np.array([[525.0, 0, 319.5], [0, 525.0, 239.5], [0, 0, 1]]))
     count = 0
-    for color, depth, pose in files:
-        rgbd = o3d.geometry.RGBDImage.create_from_color_and_depth(
-            o3d.io.read_image(str(color)), o3d.io.read_image(str(depth)), 1000.0, MAX_DEPTH_M, convert_rgb_to_intensity=False
-        )
-        volume.integrate(rgbd, intrinsics, np.linalg.inv(LINK_FROM_OPTICAL @ pose))
+    for file, pose in zip(sorted((frames / "depth").glob("*.png")), poses(frames / "trajectory.log")):
+        depth = o3d.t.io.read_image(str(file))
+        extrinsics = tensor(np.linalg.inv(LINK_FROM_OPTICAL @ pose))
+        blocks = grid.compute_unique_block_coordinates(depth, intrinsics, extrinsics, 1000.0, MAX_DEPTH_M, TRUNCATION_VOXELS)
+        grid.integrate(blocks, depth, intrinsics, extrinsics, 1000.0, MAX_DEPTH_M, TRUNCATION_VOXELS)
         count += 1
-    theirs = volume.extract_point_cloud()
+    theirs = grid.extract_point_cloud(weight_threshold=1.0).to_legacy()
     ours = o3d.io.read_point_cloud(str(cloud))
+    if not theirs.points or not ours.points:
+        sys.exit(f"{count} frames in {frames} give {len(theirs.points)} points, {cloud} holds {len(ours.points)}: nothing to compare")
     forth = np.asarray(ours.compute_point_cloud_distance(theirs))
     back = np.asarray(theirs.compute_point_cloud_distance(ours))
     print(json.dumps({

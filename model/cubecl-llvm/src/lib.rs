@@ -4,7 +4,7 @@
 //! real crate downloads an LLVM while it is built, which a robot without a network cannot. Vantage selects CUDA C++ (feature
 //! `cpp` of `cubecl-cuda`), so that this crate gives the types that `cubecl-cuda` names and refuses to compile.
 
-use cubecl_common::backtrace::BackTrace;
+use cubecl_environment::backtrace::BackTrace;
 use cubecl_core::ir::nvidia::SmArch;
 use cubecl_core::prelude::KernelDefinition;
 use cubecl_runtime::compiler::{CompilationError, Compiler};

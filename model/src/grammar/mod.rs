@@ -1,8 +1,10 @@
 //! The one grammar of model output, `<think>…</think><answer>…</answer>` with boxes allowed in both, and its one parser:
 //! inference, rewards and evaluation all read text through it.
 
+mod guide;
 mod parser;
 mod text_box;
 
+pub use guide::{Guide, GuideVocabulary};
 pub use parser::{GrammarError, Parsed, Span, parse};
 pub use text_box::TextBox;

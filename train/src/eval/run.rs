@@ -41,6 +41,9 @@ pub struct EvalArgs {
     /// How views are chosen: `utility` or `uniform`.
     #[arg(long, default_value = "utility")]
     pub strategy: String,
+    /// Let the model leave the output grammar: measures what it has learned of it, not what a robot gets.
+    #[arg(long)]
+    pub unguided: bool,
     /// One JSON object a line instead of a table.
     #[arg(long)]
     pub json: bool,
@@ -111,7 +114,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} questions {elapsed} (left {eta})") {
         bar.set_style(style);
     }
-    let options = AskOptions { strategy, ..AskOptions::default() };
+    let options = AskOptions { strategy, guided: !args.unguided, ..AskOptions::default() };
     let mut asked = 0;
     for room_index in 0.. {
         if asked == args.count {
