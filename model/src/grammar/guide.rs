@@ -172,11 +172,13 @@ mod tests {
     use proptest::prelude::*;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
+    use std::sync::LazyLock;
 
-    fn tokenizer() -> Tokenizer {
+    static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(|| {
         let corpus = (0..40).map(|_| "First, I look for the red chair < > on the table. So 1 of 12.".to_owned());
         Tokenizer::train_bpe(corpus, 800).unwrap()
-    }
+    });
+    static VOCABULARY: LazyLock<GuideVocabulary> = LazyLock::new(|| GuideVocabulary::new(&TOKENIZER).unwrap());
 
     #[test]
     fn the_start_of_a_box_and_a_whole_one() {
@@ -193,9 +195,8 @@ mod tests {
 
     #[test]
     fn text_in_the_grammar_is_allowed_as_it_stands() {
-        let tokenizer = tokenizer();
-        let vocabulary = GuideVocabulary::new(&tokenizer).unwrap();
-        let mut guide = Guide::new(&vocabulary);
+        let tokenizer = &*TOKENIZER;
+        let mut guide = Guide::new(&VOCABULARY);
         let text =
             "<think>First, I look for the chair at <obj>1, 20, 255, 4, 5, 6</obj>.</think><answer>12 red</answer>";
         let mut tokens = tokenizer.encode(text).unwrap();
@@ -209,9 +210,8 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_the_model_wants_the_text_parses(seed: u64, budget in 48usize..200) {
-            let tokenizer = tokenizer();
-            let vocabulary = GuideVocabulary::new(&tokenizer).unwrap();
-            let mut guide = Guide::new(&vocabulary);
+            let tokenizer = &*TOKENIZER;
+            let mut guide = Guide::new(&VOCABULARY);
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             let mut written = Vec::new();
             loop {
