@@ -16,7 +16,7 @@ const WEIGHT_CONTRAST: f32 = 0.3;
 const WEIGHT_NAMING: f32 = 0.5;
 /// Weight of a label token in the reasoning, of a number in a box, and in the answer.
 const TOKEN_THINK: f32 = 1.0;
-const TOKEN_BOX: f32 = 0.1;
+const TOKEN_BOX: f32 = 0.3;
 const TOKEN_ANSWER: f32 = 2.0;
 /// Weight of a shell point in the point classes' loss.
 const SHELL_WEIGHT: f32 = 0.3;
