@@ -4,7 +4,7 @@ use nalgebra::{Point3, Vector2, Vector3};
 use serde::{Deserialize, Serialize};
 
 /// Largest width or height accepted, pixels.
-pub const MAX_IMAGE_SIDE: u32 = 16_384;
+pub const MAX_IMAGE_SIDE: u32 = 8_192;
 /// Fixed-point steps that invert the lens model; the error is far below a thousandth of a pixel for lenses in use.
 const UNDISTORT_STEPS: usize = 20;
 

@@ -10,6 +10,8 @@ pub const CONFIG_FORMAT_VERSION: u32 = 1;
 
 /// Largest value accepted for any size in a configuration; far above Qwen2.5-VL-72B (29 568) and SigLIP.
 const MAX_SIZE: usize = 1 << 20;
+/// Most patches of a picture.
+const MAX_PATCHES: usize = 1 << 16;
 
 /// Sizes of a whole model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -174,6 +176,43 @@ impl ModelConfig {
         Ok(config)
     }
 
+    /// Refuses a config that asks for more weights than `bytes` of a file can hold, before any is allocated.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] with both numbers.
+    pub fn check_file_size(&self, bytes: usize, origin: &str) -> Result<(), ModelError> {
+        let least = self.least_weights();
+        // the smallest number type takes two bytes
+        if least.saturating_mul(2) <= bytes as u128 {
+            return Ok(());
+        }
+        let reason = format!("it asks for at least {least} weights, but model.safetensors has only {bytes} bytes");
+        Err(ModelError::Config { origin: origin.to_owned(), reason })
+    }
+
+    /// Weights of the largest matrices: never more than the model has.
+    fn least_weights(&self) -> u128 {
+        let product = |factors: &[usize]| factors.iter().fold(1u128, |p, &f| p.saturating_mul(f as u128));
+        let (d, t) = (&self.decoder, &self.text_tower);
+        let mut parts = vec![
+            product(&[d.vocab_size, d.hidden_size]),
+            product(&[d.num_hidden_layers, 3, d.hidden_size, d.intermediate_size]),
+            product(&[d.num_hidden_layers, d.hidden_size, d.hidden_size]),
+            product(&[d.vocab_size, t.width]),
+            product(&[t.layers, t.width, t.width]),
+            product(&[t.max_tokens, t.width]),
+            product(&[self.box_width, self.box_width]),
+            product(&[self.embedding_width, t.width]),
+        ];
+        for v in [&self.image, &self.depth] {
+            parts.push(product(&[v.layers, v.width, v.width]));
+        }
+        for (&channels, &depth) in self.points.channels.iter().zip(&self.points.depths) {
+            parts.push(product(&[depth, channels, channels]));
+        }
+        parts.into_iter().fold(0, u128::saturating_add)
+    }
+
     fn check(&self) -> Result<(), String> {
         if self.format_version != CONFIG_FORMAT_VERSION {
             return Err(format!("format_version is {}, this build reads {CONFIG_FORMAT_VERSION}", self.format_version));
@@ -190,6 +229,7 @@ impl ModelConfig {
             ("decoder.num_hidden_layers", d.num_hidden_layers),
             ("decoder.num_attention_heads", d.num_attention_heads),
             ("decoder.num_key_value_heads", d.num_key_value_heads),
+            ("text_tower.layers", t.layers),
             ("text_tower.width", t.width),
             ("text_tower.heads", t.heads),
             ("text_tower.max_tokens", t.max_tokens),
@@ -200,6 +240,7 @@ impl ModelConfig {
         ];
         for v in [&self.image, &self.depth] {
             sizes.extend([
+                ("layers", v.layers),
                 ("image_width", v.image_width),
                 ("image_height", v.image_height),
                 ("patch_size", v.patch_size),
@@ -213,6 +254,10 @@ impl ModelConfig {
             if size == 0 || size > MAX_SIZE {
                 return Err(format!("{name} is {size}, it must be from 1 to {MAX_SIZE}"));
             }
+        }
+        if !(d.rms_norm_eps > 0.0 && d.rope_theta > 0.0) {
+            let (eps, theta) = (d.rms_norm_eps, d.rope_theta);
+            return Err(format!("decoder.rms_norm_eps is {eps} and rope_theta is {theta}, both must be above 0"));
         }
         let divides = [
             ("decoder.hidden_size by num_attention_heads", d.hidden_size, d.num_attention_heads),
@@ -234,6 +279,12 @@ impl ModelConfig {
             if !v.image_width.is_multiple_of(step) || !v.image_height.is_multiple_of(step) {
                 return Err(format!(
                     "{name}: {}x{} is no multiple of patch_size * merge = {step}",
+                    v.image_width, v.image_height
+                ));
+            }
+            if (v.image_width / v.patch_size).saturating_mul(v.image_height / v.patch_size) > MAX_PATCHES {
+                return Err(format!(
+                    "{name}: {}x{} gives more than {MAX_PATCHES} patches",
                     v.image_width, v.image_height
                 ));
             }

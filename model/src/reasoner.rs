@@ -95,6 +95,7 @@ impl Reasoner {
 
     fn from_files(files: &CheckpointFiles<'_>) -> Result<Self, ModelError> {
         let config = ModelConfig::from_json(&files.config, &files.origin)?;
+        config.check_file_size(files.weights.len(), &files.origin)?;
         let tokenizer = Tokenizer::from_bytes(&files.tokenizer)?;
         tokenizer.check_vocab(config.decoder.vocab_size)?;
         let device = best_device();

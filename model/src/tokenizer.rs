@@ -75,6 +75,18 @@ impl Tokenizer {
     }
 
     fn wrap(inner: tokenizers::Tokenizer) -> Result<Self, ModelError> {
+        let unknown = [
+            ("padding", inner.get_padding().is_some()),
+            ("truncation", inner.get_truncation().is_some()),
+            ("normalizer", inner.get_normalizer().is_some()),
+        ];
+        if let Some((section, _)) = unknown.into_iter().find(|(_, set)| *set) {
+            return Err(fault(format!("tokenizer.json sets `{section}`, which this program does not use; remove it")));
+        }
+        let size = inner.get_vocab_size(true);
+        if let Some((token, id)) = inner.get_vocab(true).into_iter().find(|(_, id)| *id as usize >= size) {
+            return Err(fault(format!("token `{token}` has id {id}, but there are only {size} tokens")));
+        }
         let missing: Vec<&str> = SPECIAL.into_iter().filter(|s| inner.token_to_id(s).is_none()).collect();
         if !missing.is_empty() {
             return Err(fault(format!(

@@ -69,6 +69,9 @@ fn why_nothing(source: &BagSource, config: &EngineConfig, stats: &SyncStats) -> 
     }
     let mut why: Vec<String> =
         stats.drops().map(|(reason, count)| format!("{count} depth images dropped: {reason}")).collect();
+    if let Some(refused) = &stats.last_refused_transform {
+        why.push(format!("{} transforms refused, the last: {refused}", stats.transforms_refused));
+    }
     if let Some(error) = &stats.last_transform_error {
         why.push(format!(
             "transforms to `{}`: {error} Record /tf and /tf_static, or name another frame with --global-frame",

@@ -100,6 +100,38 @@ fn the_same_recording_without_a_fault_is_replayed() {
 }
 
 #[test]
+fn a_folder_with_other_files_is_never_replaced() {
+    let (Some(python), Some(vantage)) = (python(), program("vantage")) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let bag = dir.path().join("bag");
+    let script = root().join("tests/python/broken_bag.py");
+    run_python(&python, &script, [bag.as_os_str(), "mcap".as_ref(), "none".as_ref()]);
+    // a folder of results that holds the recording itself, and one that holds a letter
+    fs::write(dir.path().join("answers.jsonl"), "").unwrap();
+    let output = Command::new(vantage).arg("replay").arg(&bag).arg("--out").arg(dir.path()).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("--out") && error.contains("bag"), "{error}");
+    assert!(bag.join("bag.mcap").exists());
+    // results alone are replaced
+    fs::remove_file(dir.path().join("answers.jsonl")).unwrap();
+    assert!(replay(dir.path(), &bag, &[]).unwrap().status.success());
+    assert!(replay(dir.path(), &bag, &[]).unwrap().status.success());
+}
+
+#[test]
+fn options_out_of_range_are_wrong_usage() {
+    let Some(vantage) = program("vantage") else { return };
+    for option in ["--voxel=0", "--voxel=nan", "--max-depth=-1", "--sync-tolerance=nan", "--views=0", "--max-tokens=0"]
+    {
+        let output = Command::new(&vantage).args(["replay", "bag", option]).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{option}: {error}");
+        assert!(error.contains(option.split('=').next().unwrap()), "{option}: {error}");
+    }
+}
+
+#[test]
 fn truncated_recordings_are_refused_with_the_place() {
     let (Some(python), Some(_)) = (python(), program("vantage")) else { return };
     for (storage, file) in [("mcap", "bag.mcap"), ("sqlite3", "bag.db3")] {
@@ -152,6 +184,15 @@ fn a_missing_or_broken_checkpoint_is_refused_before_anything_is_fused() {
     fs::write(model.join("model.safetensors"), &weights).unwrap();
     fs::write(model.join("tokenizer.json"), "{}").unwrap();
     asked(&["tokenizer"]);
+    let tokenizer = fs::read_to_string(nano.join("tokenizer.json")).unwrap();
+    fs::write(model.join("tokenizer.json"), &tokenizer).unwrap();
+    let config = fs::read_to_string(nano.join("config.json")).unwrap();
+    fs::write(
+        model.join("config.json"),
+        config.replace("\"intermediate_size\": 384", "\"intermediate_size\": 1000000"),
+    )
+    .unwrap();
+    asked(&["config.json", "asks for at least", "model.safetensors has only"]);
     fs::write(model.join("config.json"), "{\"d_model\": 3}").unwrap();
     asked(&["config.json"]);
 }

@@ -1,5 +1,8 @@
 //! `vantage-train`: procedural rooms, training and evaluation.
 
+use std::io::{IsTerminal, stderr};
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 use vantage_train::{eval, rooms, sft};
 
@@ -20,14 +23,22 @@ enum Command {
     Eval(eval::EvalArgs),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-        .with_writer(std::io::stderr)
+        .with_writer(stderr)
+        .with_ansi(stderr().is_terminal())
         .init();
-    match Cli::parse().command {
+    let result = match Cli::parse().command {
         Command::Rooms(args) => rooms::export::run(&args),
         Command::Sft(args) => sft::run(&args),
         Command::Eval(args) => eval::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

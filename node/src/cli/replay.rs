@@ -1,6 +1,6 @@
 //! `vantage replay`: a recording and questions in; JSON lines or a table, and a folder of pictures, out.
 
-use std::io::{ErrorKind, Write, stdout};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -13,7 +13,7 @@ use crate::engine::{EngineConfig, Replay, fuse_recording};
 use crate::questions::{self, Known};
 use crate::sink::folder::OutFolder;
 use crate::sink::json::Line;
-use crate::sink::table;
+use crate::sink::{stdout, table};
 use crate::source::{BagSource, TopicRequest};
 
 /// Truncation of the map in voxels.
@@ -44,26 +44,26 @@ pub(crate) struct Settings {
     #[arg(long)]
     pub(crate) out: Option<PathBuf>,
     /// Side of a map voxel, metres.
-    #[arg(long, default_value_t = 0.03)]
+    #[arg(long, default_value_t = 0.03, value_parser = |text: &str| number(text, 0.002, 0.5))]
     pub(crate) voxel: f32,
     /// Depths beyond this are not fused, metres.
-    #[arg(long, default_value_t = 4.0)]
+    #[arg(long, default_value_t = 4.0, value_parser = |text: &str| number(text, 0.2, 30.0))]
     pub(crate) max_depth: f32,
     /// Frame that everything is fused in.
     #[arg(long, default_value = "odom")]
     pub(crate) global_frame: String,
     /// Largest time between a colour and a depth image, seconds.
-    #[arg(long, default_value_t = 0.02)]
-    pub(crate) sync_tolerance: f64,
+    #[arg(long, default_value_t = 0.02, value_parser = |text: &str| number(text, 0.0, 10.0))]
+    pub(crate) sync_tolerance: f32,
     /// Views given to the model; its own number when left out.
     #[arg(long)]
-    pub(crate) views: Option<usize>,
+    pub(crate) views: Option<NonZeroUsize>,
     /// How views are chosen.
     #[arg(long, value_enum, default_value_t = Strategy::Utility)]
     pub(crate) strategy: Strategy,
     /// Most tokens of an answer.
-    #[arg(long, default_value_t = 320)]
-    pub(crate) max_tokens: usize,
+    #[arg(long, default_value = "320")]
+    pub(crate) max_tokens: NonZeroUsize,
 }
 
 /// Arguments of `vantage replay`.
@@ -93,6 +93,12 @@ pub(crate) struct ReplayArgs {
     settings: Settings,
 }
 
+/// A number of the command line between two bounds.
+fn number(text: &str, min: f32, max: f32) -> Result<f32, String> {
+    let number: f32 = text.parse().map_err(|_| "it is no number".to_owned())?;
+    if (min..=max).contains(&number) { Ok(number) } else { Err(format!("it must be from {min} to {max}")) }
+}
+
 impl Settings {
     fn engine(&self) -> EngineConfig {
         let tsdf = TsdfConfig {
@@ -101,7 +107,7 @@ impl Settings {
             max_depth_m: self.max_depth,
             ..TsdfConfig::default()
         };
-        let tolerance_nanos = (self.sync_tolerance * 1e9).clamp(0.0, 1e12) as i64;
+        let tolerance_nanos = (f64::from(self.sync_tolerance) * 1e9).round() as i64;
         EngineConfig {
             sync: SyncConfig { global_frame: self.global_frame.clone(), tolerance_nanos, ..SyncConfig::default() },
             scene: SceneConfig { tsdf, keyframes: KeyframeConfig::default() },
@@ -113,7 +119,12 @@ impl Settings {
             Strategy::Utility => ViewStrategy::Utility,
             Strategy::Uniform => ViewStrategy::UniformInTime,
         };
-        AskOptions { max_views: self.views, max_tokens: self.max_tokens, strategy, ..AskOptions::default() }
+        AskOptions {
+            max_views: self.views.map(NonZeroUsize::get),
+            max_tokens: self.max_tokens.get(),
+            strategy,
+            ..AskOptions::default()
+        }
     }
 }
 
@@ -200,7 +211,7 @@ pub(crate) fn replay(
         let known: Vec<Option<Known>> = asked.iter().map(|(_, k)| k.clone()).collect();
         summary(&scene, stats.frames, &answers, &known)
     };
-    print(&text)
+    stdout::print(&text)
 }
 
 /// What was fused, in a line, and the answers as a table.
@@ -215,13 +226,4 @@ fn summary(scene: &Scene, frames: u64, answers: &[Answer], known: &[Option<Known
         scene.keyframes().len()
     );
     if answers.is_empty() { fused } else { format!("{fused}\n{}", table::answers(answers, known)) }
-}
-
-/// Prints to stdout; a reader that went away (`| head`) is no failure.
-fn print(text: &str) -> Result<()> {
-    let mut out = stdout().lock();
-    match writeln!(out, "{text}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("writing to stdout"),
-        _ => Ok(()),
-    }
 }

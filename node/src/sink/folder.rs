@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use vantage_model::Answer;
 use vantage_scene::{OrientedBox, Scene};
 
@@ -12,6 +12,12 @@ use super::draw::view_with_boxes;
 
 /// Marks a folder as one that may be replaced.
 const MARK: &str = "answers.jsonl";
+
+/// Whether a file of this name is one that a folder of results holds.
+fn is_result(name: &str) -> bool {
+    [MARK, "map.ply", "report.html"].contains(&name)
+        || (name.starts_with("question") && name.contains("_view") && name.ends_with(".png"))
+}
 
 /// A folder of results being written.
 pub struct OutFolder {
@@ -27,7 +33,16 @@ impl OutFolder {
     /// When `place` holds something else, or cannot be written.
     pub fn create(place: &Path) -> Result<Self> {
         if place.exists() {
-            let empty = fs::read_dir(place).with_context(|| format!("--out {}", place.display()))?.next().is_none();
+            let entries = fs::read_dir(place).with_context(|| format!("--out {}", place.display()))?;
+            let names: Vec<_> = entries.filter_map(Result::ok).map(|entry| entry.file_name()).collect();
+            if let Some(foreign) = names.iter().find(|name| !is_result(&name.to_string_lossy())) {
+                bail!(
+                    "--out {}: it holds {}, which is no result; name another folder",
+                    place.display(),
+                    foreign.display()
+                );
+            }
+            let empty = names.is_empty();
             ensure!(
                 empty || place.join(MARK).exists(),
                 "--out {}: it holds something else; name another folder",

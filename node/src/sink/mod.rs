@@ -4,4 +4,5 @@ pub mod bag;
 pub mod draw;
 pub mod folder;
 pub mod json;
+pub mod stdout;
 pub mod table;

@@ -12,6 +12,9 @@ use mcap::sans_io::summary_reader::{SummaryReadEvent, SummaryReader};
 use super::error::SourceError;
 use super::storage::{MAX_MESSAGE_BYTES, RawMessage, Storage, TopicInfo};
 
+/// Largest chunk, unpacked: room for hundreds of camera images.
+const MAX_CHUNK_BYTES: u64 = 512 << 20;
+
 /// An open .mcap file.
 pub(crate) struct McapStorage {
     path: PathBuf,
@@ -26,6 +29,19 @@ pub(crate) struct McapStorage {
 
 fn damaged(path: &Path, offset: u64, error: &McapError) -> SourceError {
     SourceError::Damaged { file: path.to_owned(), place: format!("byte {offset}"), reason: error.to_string() }
+}
+
+fn too_large(path: &Path, offset: u64, size: u64) -> SourceError {
+    SourceError::Damaged {
+        file: path.to_owned(),
+        place: format!("chunk at byte {offset}"),
+        reason: format!("it says that it unpacks to {size} bytes, more than {MAX_CHUNK_BYTES}"),
+    }
+}
+
+/// The size that a chunk record's own header gives: after start and end time, 8 bytes each.
+fn uncompressed_size(chunk: &[u8]) -> Option<u64> {
+    Some(u64::from_le_bytes(chunk.get(16..24)?.try_into().ok()?))
 }
 
 impl McapStorage {
@@ -66,6 +82,9 @@ impl McapStorage {
             if end.is_none_or(|end| end > length) {
                 return Err(damaged(path, chunk.chunk_start_offset, &McapError::UnexpectedEof));
             }
+            if chunk.uncompressed_size > MAX_CHUNK_BYTES {
+                return Err(too_large(path, chunk.chunk_start_offset, chunk.uncompressed_size));
+            }
         }
         let mut names: BTreeMap<String, TopicInfo> = BTreeMap::new();
         for (id, channel) in &summary.channels {
@@ -76,7 +95,7 @@ impl McapStorage {
                 type_name,
                 messages: Some(0),
             });
-            topic.messages = topic.messages.zip(messages).map(|(a, b)| a + b);
+            topic.messages = topic.messages.zip(messages).and_then(|(a, b)| a.checked_add(b));
         }
         let topics: Vec<TopicInfo> = names.into_values().collect();
         let topic_of_channel = summary
@@ -130,6 +149,9 @@ impl Storage for McapStorage {
             self.file.seek(SeekFrom::Start(offset)).map_err(io)?;
             chunk.resize(length, 0);
             self.file.read_exact(&mut chunk).map_err(io)?;
+            if let Some(size) = uncompressed_size(&chunk).filter(|size| *size > MAX_CHUNK_BYTES) {
+                return Err(too_large(&self.path, offset, size));
+            }
             self.reader.insert_chunk_record_data(offset, &chunk).map_err(|e| damaged(&self.path, offset, &e))?;
         }
     }

@@ -10,7 +10,7 @@ const DEPTH_HEADER: usize = 12;
 /// A 32FC1 image whose median is above this is in millimetres: no depth camera sees 100 m.
 const METRES_LIMIT: f32 = 100.0;
 /// Largest memory that a picture may decode to, bytes.
-const MAX_DECODED_BYTES: u64 = 1 << 30;
+const MAX_DECODED_BYTES: u64 = 256 << 20;
 
 /// Why an image could not be decoded.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -28,6 +28,16 @@ impl SqliteStorage {
     pub(crate) fn open(path: &Path) -> Result<Self, SourceError> {
         let fault = |e: rusqlite::Error| damaged(path, "topics", &e);
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(fault)?;
+        // a view may compute rows for ever; rosbag2 writes tables
+        let tables = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('topics', 'messages')";
+        let count: i64 = connection.query_row(tables, [], |row| row.get(0)).map_err(fault)?;
+        if count != 2 {
+            return Err(SourceError::Damaged {
+                file: path.to_owned(),
+                place: "schema".to_owned(),
+                reason: "it has no tables `topics` and `messages`, as rosbag2 writes them".to_owned(),
+            });
+        }
         let mut ids = Vec::new();
         let mut topics = Vec::new();
         {
@@ -102,8 +112,11 @@ impl Storage for SqliteStorage {
 
     fn next_message(&mut self) -> Result<Option<RawMessage>, SourceError> {
         if self.page.is_empty() {
-            let after = self.last.1;
-            self.read_page().map_err(|e| damaged(&self.path, &format!("after message row {after}"), &e))?;
+            let after = match self.last.1 {
+                i64::MIN => "before the first message row".to_owned(),
+                row => format!("after message row {row}"),
+            };
+            self.read_page().map_err(|e| damaged(&self.path, &after, &e))?;
         }
         Ok(self.page.pop_front())
     }

@@ -81,6 +81,9 @@ pub fn open_storage(path: &Path) -> Result<Box<dyn Storage>, SourceError> {
     } else {
         path.to_owned()
     };
+    if !std::fs::metadata(&file).map_err(io(&file))?.is_file() {
+        return Err(not_a_bag());
+    }
     if is_mcap(&file) {
         Ok(Box::new(McapStorage::open(&file)?))
     } else if is_sqlite(&file) {

@@ -10,6 +10,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 use vantage_model::{AskOptions, Reasoner, ViewStrategy};
+use vantage_node::sink::stdout;
 use vantage_scene::{proposals, shell_mask};
 
 use super::baseline::{MajorityAnswer, random_proposal_iou};
@@ -161,7 +162,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
                     raw: &answer.raw,
                     iou: best,
                 };
-                println!("{}", serde_json::to_string(&sample)?);
+                stdout::print(&serde_json::to_string(&sample)?)?;
             }
             asked += 1;
             bar.inc(1);
@@ -209,17 +210,17 @@ fn record(kind: &'static str, question_type: Option<String>, t: &Tally, majority
 fn print(records: &[Record], json: bool) -> Result<()> {
     if json {
         for record in records {
-            println!("{}", serde_json::to_string(record)?);
+            stdout::print(&serde_json::to_string(record)?)?;
         }
         return Ok(());
     }
     let percent = |x: Option<f64>| x.map_or_else(|| "-".to_owned(), |x| format!("{:.1}", 100.0 * x));
-    println!(
+    stdout::print(&format!(
         "{:<20} {:>6} {:>8} {:>12} {:>9} {:>9} {:>9} {:>16}",
         "type", "count", "grammar", "exact match", "majority", "acc@0.25", "acc@0.5", "random acc@0.25"
-    );
+    ))?;
     for r in records {
-        println!(
+        stdout::print(&format!(
             "{:<20} {:>6} {:>8} {:>12} {:>9} {:>9} {:>9} {:>16}",
             r.question_type.as_deref().unwrap_or("all"),
             r.count,
@@ -229,7 +230,7 @@ fn print(records: &[Record], json: bool) -> Result<()> {
             percent(r.acc_25),
             percent(r.acc_50),
             percent(r.random_acc_25)
-        );
+        ))?;
     }
     Ok(())
 }
