@@ -39,11 +39,6 @@ fn too_large(path: &Path, offset: u64, size: u64) -> SourceError {
     }
 }
 
-/// The size that a chunk record's own header gives: after start and end time, 8 bytes each.
-fn uncompressed_size(chunk: &[u8]) -> Option<u64> {
-    Some(u64::from_le_bytes(chunk.get(16..24)?.try_into().ok()?))
-}
-
 impl McapStorage {
     pub(crate) fn open(path: &Path) -> Result<Self, SourceError> {
         let io = |source| SourceError::File { file: path.to_owned(), source };
@@ -149,9 +144,6 @@ impl Storage for McapStorage {
             self.file.seek(SeekFrom::Start(offset)).map_err(io)?;
             chunk.resize(length, 0);
             self.file.read_exact(&mut chunk).map_err(io)?;
-            if let Some(size) = uncompressed_size(&chunk).filter(|size| *size > MAX_CHUNK_BYTES) {
-                return Err(too_large(&self.path, offset, size));
-            }
             self.reader.insert_chunk_record_data(offset, &chunk).map_err(|e| damaged(&self.path, offset, &e))?;
         }
     }
