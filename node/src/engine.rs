@@ -58,6 +58,15 @@ pub fn fuse_recording(
     if scene.frames_fused() == 0 {
         bail!("{}: no frame could be fused. {}", source.file().display(), why_nothing(source, config, &stats));
     }
+    if scene.bounds().is_none() {
+        bail!(
+            "{}: {} frames came, but no surface: their depth has no reading up to {} m (--max-depth), or they were seen too rarely, or \
+             their poses are out of range; check the depth topic's unit, the focal lengths and the transforms",
+            source.file().display(),
+            scene.frames_fused(),
+            config.scene.tsdf.max_depth_m
+        );
+    }
     report_drops(source, &stats);
     Ok(Replay { scene, stats, fuse_ms })
 }

@@ -15,6 +15,7 @@ from rosbags.typesys import Stores, get_typestore
 FAULTS = [
     "none", "no-depth", "no-color", "no-info", "no-transform", "short-image", "small-step", "unknown-encoding", "millimetres",
     "huge-size", "empty-image", "bad-png", "png-bomb", "bad-lens", "no-focal-length", "cut-message",
+    "no-reading",
 ]
 WIDTH, HEIGHT, FRAMES = 64, 48, 4
 START = 1_700_000_000_000_000_000
@@ -60,6 +61,8 @@ def main():
                 encoding, step, data = "32FC1", WIDTH * 4, data.astype("<f4")
             case "huge-size":
                 width, height, step = 2**31, 2**31, 2**31
+            case "no-reading":
+                data = np.zeros_like(data)
             case "empty-image":
                 data = data[:0]
             case "bad-png":

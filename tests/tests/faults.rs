@@ -59,6 +59,7 @@ fn broken_recordings_are_refused_by_file_topic_and_place() {
         Case { fault: "png-bomb", says: &["/compressedDepth", "exceeds limit"] },
         Case { fault: "bad-lens", says: &["/camera/depth/camera_info", "fisheye", "plumb_bob"] },
         Case { fault: "no-focal-length", says: &["/camera/depth/camera_info", "fx"] },
+        Case { fault: "no-reading", says: &["4 frames came, but no surface", "--max-depth"] },
         Case { fault: "cut-message", says: &[depth, "sensor_msgs/msg/Image"] },
     ];
     for storage in ["mcap", "sqlite3"] {
@@ -73,7 +74,8 @@ fn broken_recordings_are_refused_by_file_topic_and_place() {
             let output = replay(dir.path(), &bag, &[]).unwrap();
             let name = format!("{} in {storage}", case.fault);
             let file = if storage == "mcap" { "bag.mcap" } else { "bag.db3" };
-            let place: &[&str] = match (case.fault.starts_with("no-") && !case.fault.contains("focal"), storage) {
+            let whole_recording = case.fault.starts_with("no-") && !case.fault.contains("focal");
+            let place: &[&str] = match (whole_recording, storage) {
                 (true, _) => &[],
                 (false, "mcap") => &["chunk at byte 92", "log time 17000000"],
                 (false, _) => &["message row "],
