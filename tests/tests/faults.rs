@@ -14,6 +14,14 @@ struct Case<'a> {
     says: &'a [&'a str],
 }
 
+/// A tiny recording in `dir` with one thing wrong.
+fn broken_bag(python: &Path, dir: &Path, storage: &str, fault: &str) -> PathBuf {
+    let bag = dir.join("bag");
+    let script = root().join("tests/python/broken_bag.py");
+    run_python(python, &script, [bag.as_os_str(), storage.as_ref(), fault.as_ref()]);
+    bag
+}
+
 /// Runs `vantage replay` and returns what it printed; the results' folder is `out` in `dir`.
 fn replay(dir: &Path, bag: &Path, more: &[&str]) -> Option<Output> {
     let mut command = Command::new(program("vantage")?);
@@ -65,12 +73,7 @@ fn broken_recordings_are_refused_by_file_topic_and_place() {
     for storage in ["mcap", "sqlite3"] {
         for case in &cases {
             let dir = tempfile::tempdir().unwrap();
-            let bag = dir.path().join("bag");
-            run_python(
-                &python,
-                &root().join("tests/python/broken_bag.py"),
-                [bag.as_os_str(), storage.as_ref(), case.fault.as_ref()],
-            );
+            let bag = broken_bag(&python, dir.path(), storage, case.fault);
             let output = replay(dir.path(), &bag, &[]).unwrap();
             let name = format!("{} in {storage}", case.fault);
             let file = if storage == "mcap" { "bag.mcap" } else { "bag.db3" };
@@ -90,12 +93,7 @@ fn broken_recordings_are_refused_by_file_topic_and_place() {
 fn the_same_recording_without_a_fault_is_replayed() {
     let (Some(python), Some(_)) = (python(), program("vantage")) else { return };
     let dir = tempfile::tempdir().unwrap();
-    let bag = dir.path().join("bag");
-    run_python(
-        &python,
-        &root().join("tests/python/broken_bag.py"),
-        [bag.as_os_str(), "mcap".as_ref(), "none".as_ref()],
-    );
+    let bag = broken_bag(&python, dir.path(), "mcap", "none");
     let output = replay(dir.path(), &bag, &[]).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(dir.path().join("out/map.ply").exists() && dir.path().join("out/report.html").exists());
@@ -105,9 +103,7 @@ fn the_same_recording_without_a_fault_is_replayed() {
 fn a_folder_with_other_files_is_never_replaced() {
     let (Some(python), Some(vantage)) = (python(), program("vantage")) else { return };
     let dir = tempfile::tempdir().unwrap();
-    let bag = dir.path().join("bag");
-    let script = root().join("tests/python/broken_bag.py");
-    run_python(&python, &script, [bag.as_os_str(), "mcap".as_ref(), "none".as_ref()]);
+    let bag = broken_bag(&python, dir.path(), "mcap", "none");
     // a folder of results that holds the recording itself, and one that holds a letter
     fs::write(dir.path().join("answers.jsonl"), "").unwrap();
     let output = Command::new(vantage).arg("replay").arg(&bag).arg("--out").arg(dir.path()).output().unwrap();
@@ -138,12 +134,7 @@ fn truncated_recordings_are_refused_with_the_place() {
     let (Some(python), Some(_)) = (python(), program("vantage")) else { return };
     for (storage, file) in [("mcap", "bag.mcap"), ("sqlite3", "bag.db3")] {
         let dir = tempfile::tempdir().unwrap();
-        let bag = dir.path().join("bag");
-        run_python(
-            &python,
-            &root().join("tests/python/broken_bag.py"),
-            [bag.as_os_str(), storage.as_ref(), "none".as_ref()],
-        );
+        let bag = broken_bag(&python, dir.path(), storage, "none");
         let whole = fs::read(bag.join(file)).unwrap();
         for share in [0.0, 0.1, 0.5, 0.9, 0.99] {
             let cut = (whole.len() as f64 * share) as usize;
@@ -158,12 +149,7 @@ fn truncated_recordings_are_refused_with_the_place() {
 fn a_missing_or_broken_checkpoint_is_refused_before_anything_is_fused() {
     let (Some(python), Some(_)) = (python(), program("vantage")) else { return };
     let dir = tempfile::tempdir().unwrap();
-    let bag = dir.path().join("bag");
-    run_python(
-        &python,
-        &root().join("tests/python/broken_bag.py"),
-        [bag.as_os_str(), "mcap".as_ref(), "none".as_ref()],
-    );
+    let bag = broken_bag(&python, dir.path(), "mcap", "none");
     let models = tempfile::tempdir().unwrap();
     let model = models.path().join("nano");
     let asked = |says: &[&str]| {
