@@ -83,7 +83,7 @@ fn why_nothing(source: &BagSource, config: &EngineConfig, stats: &SyncStats) -> 
     }
     if let Some(error) = &stats.last_transform_error {
         why.push(format!(
-            "transforms to `{}`: {error} Record /tf and /tf_static, or name another frame with --global-frame",
+            "transforms to `{}`: {error}; record /tf and /tf_static, or name another frame with --global-frame",
             config.sync.global_frame
         ));
     }
