@@ -30,5 +30,5 @@ pub use structure::shell_mask;
 pub use sync::{SyncConfig, Synchronizer};
 pub use sync_stats::{DropReason, SyncStats};
 pub use transforms::{HISTORY_NANOS, TransformBuffer, TransformError};
-pub use tsdf::{IntegrateReport, TsdfConfig, TsdfError, TsdfMap};
+pub use tsdf::{IntegrateReport, MapNoise, TsdfConfig, TsdfError, TsdfMap};
 pub use visibility::visible_points;
