@@ -7,9 +7,12 @@
 mod band;
 mod block;
 mod config;
+mod file;
 mod forget;
 mod kernel;
+mod mesh;
 mod neighbours;
+mod raycast;
 mod readings;
 mod store;
 mod surface;
@@ -22,6 +25,8 @@ mod view;
 use rayon::prelude::*;
 
 pub use config::{MapNoise, TsdfConfig, TsdfError};
+pub use file::{MAP_VERSION, MapFileError};
+pub use raycast::Raycast;
 
 use crate::frame::RgbdFrame;
 use block::{Key, Voxels};

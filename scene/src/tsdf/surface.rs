@@ -12,7 +12,7 @@ impl TsdfMap {
     /// so that equal maps give equal clouds. World frame, metres.
     pub fn surface_points(&self) -> PointCloud {
         let least = self.least_surface_weight();
-        let keys = self.surface_blocks();
+        let keys = self.surface_blocks(1);
         let parts: Vec<PointCloud> = keys
             .par_iter()
             .with_min_len(16)
@@ -37,18 +37,20 @@ impl TsdfMap {
         (self.config.min_surface_weight() * WEIGHT_ONE).clamp(1.0, f32::from(u16::MAX)) as u16
     }
 
-    /// Keys, in order, of the blocks that a surface passes through, or passes through between them and the next block along an axis.
-    pub(super) fn surface_blocks(&self) -> Vec<Key> {
+    /// Keys, in order, of the blocks that hold a surface, or between which and the next block along an axis one passes. `towards` is
+    /// 1 for the next block, -1 for the one before.
+    pub(super) fn surface_blocks(&self, towards: i32) -> Vec<Key> {
         let solid = |key: &Key| self.store.index_of(key).is_some_and(|i| self.store.headers[i as usize].solid);
-        let next_solid = |key: &Key| {
-            (1..8).any(|corner| {
-                let next: Key = std::array::from_fn(|k| key[k].wrapping_add(corner >> k & 1));
+        let beside_solid = |key: &Key| {
+            (0..3).any(|axis| {
+                let mut next = *key;
+                next[axis] += towards;
                 solid(&next)
             })
         };
         let headers = self.store.headers.par_iter();
         let mut keys: Vec<Key> = headers
-            .filter(|header| header.used && (header.solid || next_solid(&header.key)))
+            .filter(|header| header.used && (header.solid || beside_solid(&header.key)))
             .map(|header| header.key)
             .collect();
         keys.par_sort_unstable();
