@@ -15,6 +15,7 @@ mod sync;
 mod sync_stats;
 mod transforms;
 mod tsdf;
+mod unproject;
 mod visibility;
 
 pub use bounding_box::{Aabb, OrientedBox};
@@ -33,4 +34,5 @@ pub use sync::{SyncConfig, Synchronizer};
 pub use sync_stats::{DropReason, SyncStats};
 pub use transforms::{HISTORY_NANOS, TransformBuffer, TransformError};
 pub use tsdf::{IntegrateReport, MAP_VERSION, MapFileError, MapNoise, Raycast, TsdfConfig, TsdfError, TsdfMap};
+pub use unproject::unproject;
 pub use visibility::visible_points;
