@@ -1,8 +1,12 @@
-//! Calibration of a robot's RGB-D cameras: camera models and the rig files that hold them.
+//! Calibration of a robot's RGB-D cameras: camera models, depth models and the files that hold them.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod camera;
+mod distortion;
+mod positivity;
 mod rig;
+mod ros_camera;
 
-pub use camera::{CameraError, Distortion, MAX_IMAGE_SIDE, PinholeCamera, RayTable};
+pub use camera::{CameraError, MAX_IMAGE_SIDE, PinholeCamera, Projector, RayTable};
+pub use distortion::Distortion;
 pub use rig::{ColorStream, DepthEncoding, DepthStream, RIG_VERSION, Rig, RigCamera, RigError, RigidTransform};
