@@ -2,11 +2,15 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod camera;
+mod depth;
 mod distortion;
 mod positivity;
+mod rectify;
 mod rig;
 mod ros_camera;
 
 pub use camera::{CameraError, MAX_IMAGE_SIDE, PinholeCamera, Projector, RayTable};
+pub use depth::{DepthModel, DepthModelError, DepthNoise};
 pub use distortion::Distortion;
+pub use rectify::DepthRectifier;
 pub use rig::{ColorStream, DepthEncoding, DepthStream, RIG_VERSION, Rig, RigCamera, RigError, RigidTransform};
