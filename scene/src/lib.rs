@@ -33,6 +33,6 @@ pub use structure::shell_mask;
 pub use sync::{SyncConfig, Synchronizer};
 pub use sync_stats::{DropReason, SyncStats};
 pub use transforms::{HISTORY_NANOS, TransformBuffer, TransformError};
-pub use tsdf::{IntegrateReport, MAP_VERSION, MapFileError, MapNoise, Raycast, TsdfConfig, TsdfError, TsdfMap};
+pub use tsdf::{IntegrateReport, MAP_VERSION, MapFileError, Raycast, TsdfConfig, TsdfError, TsdfMap};
 pub use unproject::unproject;
 pub use visibility::visible_points;

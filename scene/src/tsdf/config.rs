@@ -1,6 +1,7 @@
 //! Settings of a map in, checked ones out; and everything that can be wrong with a map or a frame.
 
 use serde::{Deserialize, Serialize};
+use vantage_calibration::{DepthModel, DepthNoise};
 
 use super::store::BLOCK_COST_BYTES;
 
@@ -22,26 +23,6 @@ const NO_NOISE_M: f32 = 1.0e-9;
 /// Least memory of a map, in blocks.
 const MIN_BLOCKS: usize = 64;
 
-/// Deviation of a depth reading at `z` metres: `base_m + linear * z + quadratic_per_m * z^2`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MapNoise {
-    /// At no distance, metres.
-    pub base_m: f32,
-    /// Growth with the distance.
-    pub linear: f32,
-    /// Growth with the square of the distance, 1/m.
-    pub quadratic_per_m: f32,
-}
-
-impl MapNoise {
-    /// Deviation at `z` metres, metres.
-    #[inline(always)]
-    pub(super) fn sigma_m(&self, z: f32) -> f32 {
-        self.base_m + z * (self.linear + z * self.quadratic_per_m)
-    }
-}
-
 /// Settings of a map.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -57,7 +38,7 @@ pub struct TsdfConfig {
     /// Weight at which a voxel's average stops growing stiffer, in readings at one metre.
     pub max_weight: f32,
     /// Noise of the depth camera; readings count by its inverse square.
-    pub noise: MapNoise,
+    pub noise: DepthNoise,
     /// Whether a frame takes back what it sees through, so that moved objects vanish. What frames say of a voxel is then no mere mean:
     /// where they contradict each other, the later one wins.
     pub carving: bool,
@@ -66,8 +47,7 @@ pub struct TsdfConfig {
 }
 
 impl Default for TsdfConfig {
-    /// 2 cm voxels, 512 MB, and the axial noise of a structured-light camera (Nguyen, Izadi and Lovell 2012, for Kinect:
-    /// 1.2 mm at 0.4 m, growing with 1.9 mm/m^2).
+    /// 2 cm voxels, 512 MB, and the noise of a structured-light camera.
     fn default() -> Self {
         Self {
             voxel_size_m: 0.02,
@@ -75,7 +55,7 @@ impl Default for TsdfConfig {
             max_depth_m: 4.0,
             max_bytes: 512 << 20,
             max_weight: 32.0,
-            noise: MapNoise { base_m: 0.0012, linear: 0.0, quadratic_per_m: 0.0019 },
+            noise: DepthNoise::STRUCTURED_LIGHT,
             carving: true,
             decay_half_life_s: None,
         }
@@ -143,19 +123,11 @@ impl TsdfConfig {
         if !(1.0..=WEIGHT_LIMIT).contains(&self.max_weight) {
             return fault("max_weight", self.max_weight, "it must be from 1 to 63");
         }
-        let noise = [
-            ("noise.base_m", self.noise.base_m),
-            ("noise.linear", self.noise.linear),
-            ("noise.quadratic_per_m", self.noise.quadratic_per_m),
-        ];
-        for (field, value) in noise {
-            if !(0.0..=1.0).contains(&value) {
-                return fault(field, value, "it must be from 0 to 1");
-            }
-        }
-        if self.noise.sigma_m(REFERENCE_DEPTH_M) < 1.0e-6 {
-            return fault("noise.base_m", self.noise.base_m, "some noise is needed: it says how readings are weighed");
-        }
+        DepthModel { noise: self.noise, ..DepthModel::default() }.check().map_err(|e| TsdfError::Config {
+            field: e.field,
+            value: e.value,
+            reason: e.reason,
+        })?;
         match self.decay_half_life_s {
             Some(half_life) if !(0.1..=1.0e6).contains(&half_life) => {
                 fault("decay_half_life_s", half_life, "it must be from 0.1 to 1 000 000 s, or left out")
@@ -164,10 +136,17 @@ impl TsdfConfig {
         }
     }
 
+    /// Deviation of a reading at `z` metres, metres.
+    #[inline(always)]
+    pub(super) fn sigma_m(&self, z: f32) -> f32 {
+        let DepthNoise { base_m, linear, quadratic_per_m } = self.noise;
+        base_m as f32 + z * (linear as f32 + z * quadratic_per_m as f32)
+    }
+
     /// How much a reading at `z` metres counts: the inverse square of its noise, 1 at [`REFERENCE_DEPTH_M`].
     #[inline(always)]
     pub(super) fn reading_weight(&self, z: f32) -> f32 {
-        let ratio = self.noise.sigma_m(REFERENCE_DEPTH_M) / (self.noise.sigma_m(z) + NO_NOISE_M);
+        let ratio = self.sigma_m(REFERENCE_DEPTH_M) / (self.sigma_m(z) + NO_NOISE_M);
         let weight = ratio * ratio;
         if weight < MAX_READING_WEIGHT { weight } else { MAX_READING_WEIGHT }
     }
@@ -175,7 +154,7 @@ impl TsdfConfig {
     /// How far behind a reading at `z` metres voxels are written, metres.
     #[inline(always)]
     pub(super) fn band_m(&self, z: f32) -> f32 {
-        let band = BAND_VOXELS * self.voxel_size_m + BAND_DEVIATIONS * self.noise.sigma_m(z);
+        let band = BAND_VOXELS * self.voxel_size_m + BAND_DEVIATIONS * self.sigma_m(z);
         if band < self.truncation_m { band } else { self.truncation_m }
     }
 
@@ -193,7 +172,7 @@ mod tests {
     fn settings_that_make_no_map_are_refused_by_name() {
         let good = TsdfConfig::default();
         assert!(good.check().is_ok());
-        let noiseless = MapNoise { base_m: 0.0, linear: 0.0, quadratic_per_m: 0.0 };
+        let noiseless = DepthNoise { base_m: 0.0, linear: 0.0, quadratic_per_m: 0.0 };
         for (bad, name) in [
             (TsdfConfig { voxel_size_m: 0.0, ..good }, "voxel_size_m"),
             (TsdfConfig { voxel_size_m: f32::NAN, ..good }, "voxel_size_m"),
@@ -212,7 +191,7 @@ mod tests {
     #[test]
     fn readings_count_by_the_inverse_square_of_their_noise() {
         let config = TsdfConfig::default();
-        assert!((config.reading_weight(1.0) - 1.0).abs() < 1e-6);
+        assert!((config.reading_weight(1.0) - 1.0).abs() < 1e-5);
         let (near, far) = (config.reading_weight(0.1), config.reading_weight(4.0));
         assert!(near > 1.0 && near <= MAX_READING_WEIGHT && far < 0.02, "{near} {far}");
         assert!(config.band_m(0.5) < config.band_m(3.0) && config.band_m(50.0) == config.truncation_m);

@@ -164,7 +164,7 @@ impl<'a> Kernel<'a> {
             let ahead = depth - z;
             let behind_m = config.band_m(depth);
             let fused = band & (depth > 0.0) & (ahead > -behind_m);
-            let contradicted = free - z > voxel + CARVE_DEVIATIONS * config.noise.sigma_m(free);
+            let contradicted = free - z > voxel + CARVE_DEVIATIONS * config.sigma_m(free);
             let carved = config.carving & contradicted & (old < 0.0);
             // from a voxel behind the surface on, a reading counts less: what lies there is hidden, not seen
             let faded = within(0.0, (behind_m + ahead) / larger(behind_m - voxel, 1.0e-6), 1.0);

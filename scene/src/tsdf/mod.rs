@@ -10,6 +10,7 @@ mod config;
 mod file;
 mod forget;
 mod kernel;
+mod lens;
 mod mesh;
 mod neighbours;
 mod raycast;
@@ -24,13 +25,14 @@ mod view;
 
 use rayon::prelude::*;
 
-pub use config::{MapNoise, TsdfConfig, TsdfError};
+pub use config::{TsdfConfig, TsdfError};
 pub use file::{MAP_VERSION, MapFileError};
 pub use raycast::Raycast;
 
 use crate::frame::RgbdFrame;
 use block::{Key, Voxels};
 use kernel::{Kernel, Task};
+use lens::Lens;
 use readings::{MIN_DEPTH_M, Readings};
 use store::{Header, Request, Store};
 use view::View;
@@ -58,7 +60,8 @@ pub struct TsdfMap {
     config: TsdfConfig,
     store: Store,
     frames: u64,
-    /// Room for the frame at hand, kept for the next.
+    /// Tables and room for the frame at hand, kept for the next.
+    lens: Lens,
     readings: Readings,
     tasks: Vec<Option<Task>>,
 }
@@ -71,7 +74,7 @@ impl TsdfMap {
     pub fn new(config: TsdfConfig) -> Result<Self, TsdfError> {
         config.check()?;
         let store = Store::new(config.max_bytes);
-        Ok(Self { config, store, frames: 0, readings: Readings::default(), tasks: Vec::new() })
+        Ok(Self { config, store, frames: 0, lens: Lens::default(), readings: Readings::default(), tasks: Vec::new() })
     }
 
     /// The settings.
@@ -119,10 +122,12 @@ impl TsdfMap {
         if !pose.translation.vector.iter().chain(pose.rotation.coords.iter()).all(|x| x.is_finite()) {
             return Err(unusable);
         }
-        self.readings.read(frame, self.config.max_depth_m);
-        let keys = band::band_blocks(&self.readings, camera, &pose, &self.config).ok_or(unusable)?;
+        let picture = self.lens.straightened(frame);
+        let camera = picture.camera;
+        self.readings.read(&picture, self.config.max_depth_m);
+        let keys = band::band_blocks(&self.readings, &camera, &pose, &self.config).ok_or(unusable)?;
         self.frames += 1;
-        let view = View::new(camera, &pose, self.config.voxel_size_m);
+        let view = View::new(&camera, &pose, self.config.voxel_size_m);
         let mut report = self.take_in(&keys, frame.stamp, view.origin);
         self.plan(&view);
         self.update(view, frame.stamp, &mut report);
