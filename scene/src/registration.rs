@@ -83,6 +83,16 @@ pub fn register_depth(
     }
 }
 
+/// The lesser of two, the second when one is NaN: a single instruction, where `f32::min` takes four.
+fn lesser(a: f32, b: f32) -> f32 {
+    if a < b { a } else { b }
+}
+
+/// The greater of two, the second when one is NaN.
+fn greater(a: f32, b: f32) -> f32 {
+    if a > b { a } else { b }
+}
+
 /// How far the rays of neighbouring pixels of a row are apart.
 fn spacing(rays: &[[f32; 2]], u: usize) -> f32 {
     let other = if u + 1 < rays.len() { u + 1 } else { u.saturating_sub(1) };
@@ -142,8 +152,8 @@ impl Extent {
             back = if has_before { back } else { half };
             forth = if has_after { forth } else { half };
         }
-        let low = [forth[0].min(-back[0]), forth[1].min(-back[1])];
-        let high = [forth[0].max(-back[0]), forth[1].max(-back[1])];
+        let low = [lesser(forth[0], -back[0]), lesser(forth[1], -back[1])];
+        let high = [greater(forth[0], -back[0]), greater(forth[1], -back[1])];
         Self { low, high, span, rise }
     }
 }
@@ -202,8 +212,8 @@ impl Carrier {
     /// Joins neighbours, whose rays are `pitch` apart, when they belong to one surface.
     #[inline]
     fn link(&self, from: &Carried, to: &Carried, pitch: f32) -> Link {
-        let (change, near) = (to.z - from.z, from.z.min(to.z));
-        let steepest = near * MAX_SLOPE.min(MAX_PARALLAX * near * self.inverse_baseline);
+        let (change, near) = (to.z - from.z, lesser(from.z, to.z));
+        let steepest = near * lesser(MAX_SLOPE, MAX_PARALLAX * near * self.inverse_baseline);
         let joined = near > 0.0 && change.abs() <= pitch * steepest;
         let half = [0.5 * (to.at[0] - from.at[0]), 0.5 * (to.at[1] - from.at[1])];
         Link { half, rise: if joined { 0.5 * change } else { f32::INFINITY } }
@@ -227,9 +237,10 @@ fn draw(pixel: &Carried, along: &Extent, across: &Extent, out: &mut DepthImage) 
     // pixel centres lie at integers; the casts saturate, and NaN is 0
     let pixels = |k: usize, side: u32| {
         let (low, high) = (at[k] + along.low[k] + across.low[k], at[k] + along.high[k] + across.high[k]);
-        let whole = low.max(0.0) as usize;
-        let first = whole + usize::from(low > whole as f32);
-        first..((high + 1.0).max(0.0) as usize).min(side as usize)
+        let whole = greater(low, 0.0) as i32;
+        let first = whole.saturating_add(i32::from(low > whole as f32));
+        let end = (greater(high + 1.0, 0.0) as i32).min(side as i32);
+        first as usize..end as usize
     };
     let (columns, rows) = (pixels(0, out.width), pixels(1, out.height));
     if columns.is_empty() || rows.is_empty() {
@@ -248,7 +259,7 @@ fn draw(pixel: &Carried, along: &Extent, across: &Extent, out: &mut DepthImage) 
         let line = &mut out.data[v * width..][..width];
         let start = slope[1] * (v as f32 - at[1]) - slope[0] * at[0];
         for (to, u) in line[columns.clone()].iter_mut().zip(columns.start..) {
-            let here = z + (start + slope[0] * u as f32).max(-swing).min(swing);
+            let here = z + lesser(greater(start + slope[0] * u as f32, -swing), swing);
             if *to == 0.0 || here < *to {
                 *to = here;
             }
