@@ -302,6 +302,8 @@ pub fn register_color(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nalgebra::Vector3;
+    use proptest::prelude::*;
     use vantage_calibration::Distortion;
 
     /// Red left of the world's x = 0, blue right of it, seen by a colour camera 0.1 m to the right of the depth camera.
@@ -321,5 +323,40 @@ mod tests {
         assert_eq!((at(38), at(41)), ([255, 0, 0].as_slice(), [0, 0, 255].as_slice()));
         // the depth camera sees further to the left than the colour camera does
         assert_eq!(at(0), [0, 0, 0]);
+    }
+
+    #[test]
+    fn the_same_camera_sees_the_same_depth() {
+        let camera = PinholeCamera::new(80, 60, 50.0, 50.0, 39.5, 29.5, Distortion::None).unwrap();
+        // steps of every height, and holes
+        let readings =
+            (0..80 * 60).map(|i| if i % 7 == 0 { 0.0 } else { 0.3 + ((i * 37) % 101) as f32 * 0.05 }).collect();
+        let depth = DepthImage::new(80, 60, readings).unwrap();
+        let mut out = DepthImage::new(1, 1, vec![9.0]).unwrap();
+        register_depth(&depth, &RayTable::new(&camera), &camera, &Isometry3::identity(), &mut out);
+        assert_eq!(out, depth);
+        // rays of another camera
+        let other = RayTable::new(&camera.scaled(40, 30));
+        register_depth(&depth, &other, &camera, &Isometry3::identity(), &mut out);
+        assert!(out.data.len() == 80 * 60 && out.data.iter().all(|z| *z == 0.0));
+    }
+
+    proptest! {
+        #[test]
+        fn any_pose_and_any_lens_give_depths_or_none(
+            t in prop::array::uniform3(-3.0..3.0f64), r in prop::array::uniform3(-3.0..3.0f64), far in prop::bool::ANY,
+            k1 in -1.5..1.0f64, readings in prop::collection::vec(prop::num::f32::ANY, 16 * 12),
+        ) {
+            let lens = Distortion::PlumbBob([k1, 0.0, 0.01, 0.0, 0.0]);
+            let camera = PinholeCamera::new(16, 12, 10.0, 10.0, 7.5, 5.5, lens).unwrap();
+            let scale = if far { 1e30 } else { 1.0 };
+            let pose = Isometry3::new(Vector3::from(t) * scale, Vector3::from(r));
+            let depth = DepthImage::new(16, 12, readings).unwrap();
+            let mut out = DepthImage::new(1, 1, vec![0.0]).unwrap();
+            for target in [camera, PinholeCamera { distortion: Distortion::None, ..camera.scaled(64, 64) }] {
+                register_depth(&depth, &RayTable::new(&camera), &target, &pose, &mut out);
+                prop_assert!(out.data.iter().all(|z| z.is_finite() && *z >= 0.0));
+            }
+        }
     }
 }
