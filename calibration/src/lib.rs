@@ -1,10 +1,12 @@
 //! Calibration of a robot's RGB-D cameras: camera models, depth models and the files that hold them.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod brown;
 mod camera;
 mod camera_info;
 mod depth;
 mod distortion;
+mod equidistant;
 mod positivity;
 mod rectify;
 mod rig;

@@ -83,6 +83,16 @@ pub fn register_depth(
     }
 }
 
+/// The lesser of two, the second when one is NaN: a single instruction, where `f32::min` takes four.
+fn lesser(a: f32, b: f32) -> f32 {
+    if a < b { a } else { b }
+}
+
+/// The greater of two, the second when one is NaN.
+fn greater(a: f32, b: f32) -> f32 {
+    if a > b { a } else { b }
+}
+
 /// How far the rays of neighbouring pixels of a row are apart.
 fn spacing(rays: &[[f32; 2]], u: usize) -> f32 {
     let other = if u + 1 < rays.len() { u + 1 } else { u.saturating_sub(1) };
@@ -142,8 +152,8 @@ impl Extent {
             back = if has_before { back } else { half };
             forth = if has_after { forth } else { half };
         }
-        let low = [forth[0].min(-back[0]), forth[1].min(-back[1])];
-        let high = [forth[0].max(-back[0]), forth[1].max(-back[1])];
+        let low = [lesser(forth[0], -back[0]), lesser(forth[1], -back[1])];
+        let high = [greater(forth[0], -back[0]), greater(forth[1], -back[1])];
         Self { low, high, span, rise }
     }
 }
@@ -202,8 +212,8 @@ impl Carrier {
     /// Joins neighbours, whose rays are `pitch` apart, when they belong to one surface.
     #[inline]
     fn link(&self, from: &Carried, to: &Carried, pitch: f32) -> Link {
-        let (change, near) = (to.z - from.z, from.z.min(to.z));
-        let steepest = near * MAX_SLOPE.min(MAX_PARALLAX * near * self.inverse_baseline);
+        let (change, near) = (to.z - from.z, lesser(from.z, to.z));
+        let steepest = near * lesser(MAX_SLOPE, MAX_PARALLAX * near * self.inverse_baseline);
         let joined = near > 0.0 && change.abs() <= pitch * steepest;
         let half = [0.5 * (to.at[0] - from.at[0]), 0.5 * (to.at[1] - from.at[1])];
         Link { half, rise: if joined { 0.5 * change } else { f32::INFINITY } }
@@ -227,9 +237,10 @@ fn draw(pixel: &Carried, along: &Extent, across: &Extent, out: &mut DepthImage) 
     // pixel centres lie at integers; the casts saturate, and NaN is 0
     let pixels = |k: usize, side: u32| {
         let (low, high) = (at[k] + along.low[k] + across.low[k], at[k] + along.high[k] + across.high[k]);
-        let whole = low.max(0.0) as usize;
-        let first = whole + usize::from(low > whole as f32);
-        first..((high + 1.0).max(0.0) as usize).min(side as usize)
+        let whole = greater(low, 0.0) as i32;
+        let first = whole.saturating_add(i32::from(low > whole as f32));
+        let end = (greater(high + 1.0, 0.0) as i32).min(side as i32);
+        first as usize..end as usize
     };
     let (columns, rows) = (pixels(0, out.width), pixels(1, out.height));
     if columns.is_empty() || rows.is_empty() {
@@ -248,7 +259,7 @@ fn draw(pixel: &Carried, along: &Extent, across: &Extent, out: &mut DepthImage) 
         let line = &mut out.data[v * width..][..width];
         let start = slope[1] * (v as f32 - at[1]) - slope[0] * at[0];
         for (to, u) in line[columns.clone()].iter_mut().zip(columns.start..) {
-            let here = z + (start + slope[0] * u as f32).max(-swing).min(swing);
+            let here = z + lesser(greater(start + slope[0] * u as f32, -swing), swing);
             if *to == 0.0 || here < *to {
                 *to = here;
             }
@@ -291,6 +302,8 @@ pub fn register_color(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nalgebra::Vector3;
+    use proptest::prelude::*;
     use vantage_calibration::Distortion;
 
     /// Red left of the world's x = 0, blue right of it, seen by a colour camera 0.1 m to the right of the depth camera.
@@ -310,5 +323,40 @@ mod tests {
         assert_eq!((at(38), at(41)), ([255, 0, 0].as_slice(), [0, 0, 255].as_slice()));
         // the depth camera sees further to the left than the colour camera does
         assert_eq!(at(0), [0, 0, 0]);
+    }
+
+    #[test]
+    fn the_same_camera_sees_the_same_depth() {
+        let camera = PinholeCamera::new(80, 60, 50.0, 50.0, 39.5, 29.5, Distortion::None).unwrap();
+        // steps of every height, and holes
+        let readings =
+            (0..80 * 60).map(|i| if i % 7 == 0 { 0.0 } else { 0.3 + ((i * 37) % 101) as f32 * 0.05 }).collect();
+        let depth = DepthImage::new(80, 60, readings).unwrap();
+        let mut out = DepthImage::new(1, 1, vec![9.0]).unwrap();
+        register_depth(&depth, &RayTable::new(&camera), &camera, &Isometry3::identity(), &mut out);
+        assert_eq!(out, depth);
+        // rays of another camera
+        let other = RayTable::new(&camera.scaled(40, 30));
+        register_depth(&depth, &other, &camera, &Isometry3::identity(), &mut out);
+        assert!(out.data.len() == 80 * 60 && out.data.iter().all(|z| *z == 0.0));
+    }
+
+    proptest! {
+        #[test]
+        fn any_pose_and_any_lens_give_depths_or_none(
+            t in prop::array::uniform3(-3.0..3.0f64), r in prop::array::uniform3(-3.0..3.0f64), far in prop::bool::ANY,
+            k1 in -1.5..1.0f64, readings in prop::collection::vec(prop::num::f32::ANY, 16 * 12),
+        ) {
+            let lens = Distortion::PlumbBob([k1, 0.0, 0.01, 0.0, 0.0]);
+            let camera = PinholeCamera::new(16, 12, 10.0, 10.0, 7.5, 5.5, lens).unwrap();
+            let scale = if far { 1e30 } else { 1.0 };
+            let pose = Isometry3::new(Vector3::from(t) * scale, Vector3::from(r));
+            let depth = DepthImage::new(16, 12, readings).unwrap();
+            let mut out = DepthImage::new(1, 1, vec![0.0]).unwrap();
+            for target in [camera, PinholeCamera { distortion: Distortion::None, ..camera.scaled(64, 64) }] {
+                register_depth(&depth, &RayTable::new(&camera), &target, &pose, &mut out);
+                prop_assert!(out.data.iter().all(|z| z.is_finite() && *z >= 0.0));
+            }
+        }
     }
 }
