@@ -1,5 +1,6 @@
 //! The command line `vantage`.
 
+mod bench;
 mod demo;
 mod replay;
 
@@ -19,6 +20,8 @@ struct Cli {
 enum Command {
     /// A procedural room, recorded, replayed and asked five questions, with the truth beside the answers.
     Demo(demo::DemoArgs),
+    /// Measure how fast the parts are on this machine.
+    Bench(bench::BenchArgs),
     /// Fuse a recording and answer questions about it.
     Replay(replay::ReplayArgs),
 }
@@ -34,6 +37,7 @@ pub fn main() -> ExitCode {
         .with_target(false)
         .init();
     let result = match Cli::parse().command {
+        Command::Bench(args) => bench::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Replay(args) => replay::run(&args),
     };
