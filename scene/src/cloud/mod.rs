@@ -1,9 +1,64 @@
-//! Coloured points with normals in the world frame: bounds, voxel downsampling, PLY.
+//! Coloured points with normals in the world frame, and what is computed from points: means by voxel, outliers, normals,
+//! far-apart samples, planes, clusters.
+//!
+//! The kernels are free functions over slices that write into buffers of the caller. They are deterministic (neither the
+//! number of threads nor the order of a hash map reaches a result), leave points that are not finite out, and allocate by
+//! the number of points, never by the extent of the cloud.
 
-use std::collections::BTreeMap;
+mod cell_map;
+mod clusters;
+mod downsample;
+
 use std::io::{self, Write};
 
+pub use clusters::cluster_points;
+pub use downsample::{VoxelMeans, voxel_downsample};
+
 use crate::bounding_box::Aabb;
+
+/// Why a kernel refused its input.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum CloudError {
+    /// A list is not as long as the list of positions.
+    #[error("{list} has {found} entries for {expected} points; give one a point")]
+    Length {
+        /// Name of the list.
+        list: &'static str,
+        /// Number of points.
+        expected: usize,
+        /// Its length.
+        found: usize,
+    },
+    /// A setting is not usable.
+    #[error("{setting} is {value}; it must be positive and finite")]
+    NotPositive {
+        /// Name of the setting.
+        setting: &'static str,
+        /// Its value.
+        value: f64,
+    },
+    /// More points than indices of 32 bits can name.
+    #[error("{found} points are more than {}; downsample the cloud first", u32::MAX)]
+    TooManyPoints {
+        /// Number of points.
+        found: usize,
+    },
+}
+
+impl CloudError {
+    fn check_length(list: &'static str, found: usize, expected: usize) -> Result<(), Self> {
+        if found == expected { Ok(()) } else { Err(Self::Length { list, expected, found }) }
+    }
+
+    fn check_positive(setting: &'static str, value: impl Into<f64>) -> Result<(), Self> {
+        let value = value.into();
+        if value > 0.0 && value.is_finite() { Ok(()) } else { Err(Self::NotPositive { setting, value }) }
+    }
+
+    fn check_count(found: usize) -> Result<(), Self> {
+        if found < u32::MAX as usize { Ok(()) } else { Err(Self::TooManyPoints { found }) }
+    }
+}
 
 /// Points of the world; the three lists are equally long.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -40,23 +95,20 @@ impl PointCloud {
         Some(bounds)
     }
 
-    /// One point a voxel of side `voxel_m`: the mean position, colour and direction, voxels in lexicographic order.
+    /// One point a voxel of side `voxel_m`: the mean position, colour and direction, voxels in lexicographic order. A
+    /// side that is not positive joins nothing.
     pub fn voxel_downsample(&self, voxel_m: f32) -> Self {
-        let mut cells: BTreeMap<[i32; 3], Vec<usize>> = BTreeMap::new();
-        for (i, p) in self.positions.iter().enumerate() {
-            cells.entry(p.map(|x| (x / voxel_m).floor() as i32)).or_default().push(i);
+        let mut means = VoxelMeans::default();
+        if voxel_downsample(&self.positions, &self.colors, Some(&self.normals), voxel_m, &mut means).is_err() {
+            return self.clone();
         }
-        let mut out = Self::default();
-        for members in cells.values() {
-            let count = members.len() as f32;
-            let mean = |f: &dyn Fn(usize) -> f32| members.iter().map(|&i| f(i)).sum::<f32>() / count;
-            out.positions.push(std::array::from_fn(|k| mean(&|i| self.positions[i][k])));
-            out.colors.push(std::array::from_fn(|k| mean(&|i| f32::from(self.colors[i][k])).round() as u8));
-            let normal: [f32; 3] = std::array::from_fn(|k| mean(&|i| self.normals[i][k]));
-            let length = normal.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-9);
-            out.normals.push(normal.map(|x| x / length));
+        let mut order: Vec<usize> = (0..means.cells.len()).collect();
+        order.sort_unstable_by_key(|&i| means.cells[i]);
+        Self {
+            positions: order.iter().map(|&i| means.positions[i]).collect(),
+            colors: order.iter().map(|&i| means.colors[i]).collect(),
+            normals: order.iter().map(|&i| means.normals[i]).collect(),
         }
-        out
     }
 
     /// Writes binary little-endian PLY with position, normal and colour.
