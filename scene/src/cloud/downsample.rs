@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::CloudError;
 use super::cell_map::{Cell, CellMap, NOWHERE, cells_from_coordinates};
+use super::normals::unit_or_up;
 
 /// Points that one task averages on its own before the results are merged, in order. Fixed, so that sums are added in
 /// the same order on every machine; enough that few voxels are left to merge, few enough that a core's cache holds them.
@@ -173,12 +174,6 @@ impl VoxelSums {
     }
 }
 
-/// The direction of `n`, or the z axis for a vector of no length.
-fn unit_or_up(n: [f64; 3]) -> [f32; 3] {
-    let length = n.iter().map(|x| x * x).sum::<f64>().sqrt();
-    if length > 1.0e-9 && length.is_finite() { n.map(|x| (x / length) as f32) } else { [0.0, 0.0, 1.0] }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -217,12 +212,14 @@ mod tests {
         points
     }
 
-    /// Means by voxel: count, position, colour, sum of normals, all in f64.
-    fn naive(points: &Points, voxel_m: f32) -> BTreeMap<[i32; 3], (f64, [f64; 3], [f64; 3], [f64; 3])> {
+    /// Count, mean position, mean colour, sum of normals.
+    type Voxel = (f64, [f64; 3], [f64; 3], [f64; 3]);
+
+    fn naive(points: &Points, voxel_m: f32) -> BTreeMap<[i32; 3], Voxel> {
         let mut voxels = BTreeMap::new();
         for i in (0..points.positions.len()).filter(|&i| points.positions[i].iter().all(|x| x.is_finite())) {
             let cell = points.positions[i].map(|x| (x / voxel_m).floor() as i32);
-            let sums: &mut (f64, [f64; 3], [f64; 3], [f64; 3]) = voxels.entry(cell).or_default();
+            let sums: &mut Voxel = voxels.entry(cell).or_default();
             sums.0 += 1.0;
             for k in 0..3 {
                 sums.1[k] += f64::from(points.positions[i][k]);

@@ -8,11 +8,22 @@
 mod cell_map;
 mod clusters;
 mod downsample;
+mod eigen;
+mod farthest;
+mod neighbours;
+mod normals;
+mod outliers;
+mod planes;
 
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 
 pub use clusters::cluster_points;
 pub use downsample::{VoxelMeans, voxel_downsample};
+pub use farthest::farthest_points;
+pub use normals::estimate_normals;
+pub use outliers::{radius_inliers, statistical_inliers};
+pub use planes::{Plane, PlaneSearch, find_planes};
 
 use crate::bounding_box::Aabb;
 
@@ -37,6 +48,28 @@ pub enum CloudError {
         /// Its value.
         value: f64,
     },
+    /// A number of neighbours is zero.
+    #[error("{setting} is 0; ask for at least 1")]
+    NoNeighbours {
+        /// Name of the setting.
+        setting: &'static str,
+    },
+    /// The points could not be indexed.
+    #[error("{points} points cannot be indexed: {reason}; downsample the cloud first")]
+    Index {
+        /// Number of points.
+        points: usize,
+        /// What the kd-tree says.
+        reason: String,
+    },
+    /// A sample cannot start there.
+    #[error("start {start} is not the index of a finite point among {points}; choose one that is")]
+    Start {
+        /// The index.
+        start: usize,
+        /// Number of points.
+        points: usize,
+    },
     /// More points than indices of 32 bits can name.
     #[error("{found} points are more than {}; downsample the cloud first", u32::MAX)]
     TooManyPoints {
@@ -53,6 +86,10 @@ impl CloudError {
     fn check_positive(setting: &'static str, value: impl Into<f64>) -> Result<(), Self> {
         let value = value.into();
         if value > 0.0 && value.is_finite() { Ok(()) } else { Err(Self::NotPositive { setting, value }) }
+    }
+
+    fn check_neighbours(setting: &'static str, count: usize) -> Result<NonZeroUsize, Self> {
+        NonZeroUsize::new(count).ok_or(Self::NoNeighbours { setting })
     }
 
     fn check_count(found: usize) -> Result<(), Self> {
