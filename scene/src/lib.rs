@@ -2,7 +2,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod bounding_box;
-mod cloud;
+pub mod cloud;
 mod frame;
 mod keyframe;
 mod mesh;
