@@ -75,13 +75,14 @@ impl KeyframeStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{ColorImage, DepthImage};
+    use crate::frame::{CameraId, ColorImage, DepthImage};
     use nalgebra::{Isometry3, Vector3};
     use std::sync::Arc;
     use vantage_calibration::{Distortion, PinholeCamera};
 
     fn frame(x: f64, turn: f64) -> RgbdFrame {
         RgbdFrame {
+            camera_id: CameraId(0),
             stamp: 0,
             color: Arc::new(ColorImage::new(1, 1, vec![0; 3]).unwrap()),
             depth: Arc::new(DepthImage::new(1, 1, vec![1.0]).unwrap()),

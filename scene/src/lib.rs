@@ -2,8 +2,12 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod bounding_box;
+mod camera_streams;
+mod clock;
 mod cloud;
+mod correction;
 mod frame;
+mod framing;
 mod keyframe;
 mod proposals;
 mod registration;
@@ -12,13 +16,15 @@ mod select;
 mod structure;
 mod sync;
 mod sync_stats;
+mod transform_error;
 mod transforms;
 mod tsdf;
 mod visibility;
 
 pub use bounding_box::{Aabb, OrientedBox};
 pub use cloud::PointCloud;
-pub use frame::{ColorImage, DepthImage, FrameError, RgbdFrame, SensorEvent, StampNanos, Stream};
+pub use correction::StreamCorrection;
+pub use frame::{CameraId, ColorImage, DepthImage, FrameError, RgbdFrame, SensorEvent, StampNanos, Stream};
 pub use keyframe::{Keyframe, KeyframeConfig, KeyframeStore};
 pub use proposals::{Proposal, proposals};
 pub use registration::register_color;
@@ -28,7 +34,8 @@ pub use select::{
 };
 pub use structure::shell_mask;
 pub use sync::{SyncConfig, Synchronizer};
-pub use sync_stats::{DropReason, SyncStats};
-pub use transforms::{HISTORY_NANOS, TransformBuffer, TransformError};
+pub use sync_stats::{CameraStats, DropReason, SyncStats};
+pub use transform_error::TransformError;
+pub use transforms::{HISTORY_NANOS, Inserted, MAX_GAP_NANOS, TransformBuffer};
 pub use tsdf::{IntegrateReport, TsdfConfig, TsdfError, TsdfMap};
 pub use visibility::visible_points;

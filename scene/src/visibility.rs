@@ -24,7 +24,7 @@ pub fn visible_points(frame: &RgbdFrame, positions: &[[f32; 3]], tolerance_m: f3
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{ColorImage, DepthImage};
+    use crate::frame::{CameraId, ColorImage, DepthImage};
     use nalgebra::Isometry3;
     use std::sync::Arc;
     use vantage_calibration::{Distortion, PinholeCamera};
@@ -32,6 +32,7 @@ mod tests {
     #[test]
     fn hidden_outside_and_behind_points_are_not_seen() {
         let frame = RgbdFrame {
+            camera_id: CameraId(0),
             stamp: 0,
             color: Arc::new(ColorImage::new(4, 4, vec![0; 48]).unwrap()),
             depth: Arc::new(DepthImage::new(4, 4, vec![2.0; 16]).unwrap()),
