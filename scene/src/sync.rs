@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn colour_of_another_camera_is_carried_into_the_depth_view() {
+    fn depth_waits_for_the_transform_to_the_camera_of_its_colour() {
         let mut sync = started();
         sync.push(info(Stream::Color, camera(8, 6, 8.0)));
         let events = [moved(0, 0.0), moved(100, 0.0), color_from("color_optical", 50, 7), depth(50)];
@@ -382,7 +382,6 @@ mod tests {
         assert!(
             sync.stats().cameras[&ONE].last_transform_error.as_ref().unwrap().to_string().contains("color_optical")
         );
-        // one pixel (1 m / 8) to the right
         let frames = sync.push(SensorEvent::Transform {
             stamp: 0,
             parent: "optical".to_owned(),
@@ -390,7 +389,8 @@ mod tests {
             parent_from_child: Isometry3::translation(0.125, 0.0, 0.0),
             is_static: true,
         });
-        assert_eq!(frames[0].color.data[..6], [0, 0, 0, 7, 0, 0]);
+        assert_eq!((frames[0].color.data[0], frames[0].depth.data[0]), (7, 1.0));
+        assert_eq!(frames[0].world_from_camera.translation.x, 0.125, "the pose is that of the colour camera");
         assert_eq!(sync.stats().cameras[&ONE].registered, 1);
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use nalgebra::Isometry3;
 use proptest::prelude::*;
-use vantage_calibration::{Distortion, PinholeCamera};
+use vantage_calibration::{DepthModel, Distortion, PinholeCamera};
 use vantage_scene::{
     CameraId, ColorImage, DepthImage, DropReason, RgbdFrame, SensorEvent, StampNanos, Stream, StreamCorrection,
     SyncConfig, Synchronizer,
@@ -224,8 +224,9 @@ fn large_images_do_not_pile_up_but_still_become_frames() {
 
 #[test]
 fn calibrated_offsets_are_applied_before_matching_and_depths_are_corrected() {
+    let depth_model = DepthModel { scale: 2.0, ..DepthModel::default() };
     let correction =
-        StreamCorrection { color_offset_nanos: -150 * MS, depth_scale: 2.0, ..StreamCorrection::default() };
+        StreamCorrection { color_offset_nanos: -150 * MS, depth: depth_model, ..StreamCorrection::default() };
     let corrections = BTreeMap::from([(CameraId(1), correction)]);
     let mut sync = Synchronizer::new(SyncConfig { corrections, ..SyncConfig::default() });
     push_all(&mut sync, [info(0), info(1), fixed(0), fixed(1)]);
