@@ -57,7 +57,7 @@ pub fn unproject(frame: &RgbdFrame, rays: &RayTable, max_depth_m: f32, out: &mut
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{ColorImage, DepthImage};
+    use crate::frame::{CameraId, ColorImage, DepthImage};
     use nalgebra::{Isometry3, Point3, Vector3};
     use std::sync::Arc;
     use vantage_calibration::{Distortion, PinholeCamera};
@@ -70,6 +70,7 @@ mod tests {
         let color: Vec<u8> = (0..pixels * 3).map(|i| (i % 255) as u8).collect();
         let camera = PinholeCamera::new(width, height, 40.0, 41.0, 24.0, 18.0, Distortion::None).unwrap();
         let frame = RgbdFrame {
+            camera_id: CameraId::default(),
             stamp: 0,
             color: Arc::new(ColorImage::new(width, height, color.clone()).unwrap()),
             depth: Arc::new(DepthImage::new(width, height, depth.clone()).unwrap()),

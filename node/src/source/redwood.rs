@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use nalgebra::{Isometry3, Matrix3, Rotation3, Translation3, UnitQuaternion, Vector3};
 use vantage_calibration::{Distortion, PinholeCamera};
-use vantage_scene::RgbdFrame;
+use vantage_scene::{CameraId, RgbdFrame};
 
 use super::error::SourceError;
 use super::pixels;
@@ -82,6 +82,7 @@ impl RedwoodFolder {
         let camera = PinholeCamera::new(depth.width, depth.height, fx, fy, cx, cy, Distortion::None)
             .map_err(|e| damaged(depth_file, e.to_string()))?;
         Ok(RgbdFrame {
+            camera_id: CameraId::default(),
             stamp: (i as i64).saturating_mul(FRAME_PERIOD_NANOS),
             color: Arc::new(color),
             depth: Arc::new(depth),

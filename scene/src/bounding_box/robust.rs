@@ -54,11 +54,8 @@ impl OrientedBox {
         let normals = normals.filter(|n| n.len() == points.len());
         let finite = |p: &[f32; 3]| p.iter().all(|x| x.is_finite());
         let origin = points.iter().copied().find(finite)?.map(f64::from);
-        let local: Vec<[f64; 3]> = points
-            .iter()
-            .filter(|p| finite(p))
-            .map(|p| std::array::from_fn(|k| f64::from(p[k]) - origin[k]))
-            .collect();
+        let local: Vec<[f64; 3]> =
+            points.iter().filter(|p| finite(p)).map(|p| std::array::from_fn(|k| f64::from(p[k]) - origin[k])).collect();
         if local.len() < MIN_POINTS {
             return Self::fit_yaw(points);
         }

@@ -89,6 +89,9 @@ pub enum TsdfError {
         /// Height of the depth image.
         height: u32,
     },
+    /// The frame is not that of a pinhole camera.
+    #[error("the frame's camera bends straight lines; straighten its images first, as the synchroniser does")]
+    Lens,
     /// The pose is not finite, or further away than a map can reach.
     #[error("the camera's pose at stamp {stamp} is not finite or too far away; check the transforms")]
     Pose {

@@ -10,7 +10,6 @@ mod config;
 mod file;
 mod forget;
 mod kernel;
-mod lens;
 mod mesh;
 mod neighbours;
 mod raycast;
@@ -32,7 +31,6 @@ pub use raycast::Raycast;
 use crate::frame::RgbdFrame;
 use block::{Key, Voxels};
 use kernel::{Kernel, Task};
-use lens::Lens;
 use readings::{MIN_DEPTH_M, Readings};
 use store::{Header, Request, Store};
 use view::View;
@@ -60,8 +58,7 @@ pub struct TsdfMap {
     config: TsdfConfig,
     store: Store,
     frames: u64,
-    /// Tables and room for the frame at hand, kept for the next.
-    lens: Lens,
+    /// Room for the frame at hand, kept for the next.
     readings: Readings,
     tasks: Vec<Option<Task>>,
 }
@@ -74,7 +71,7 @@ impl TsdfMap {
     pub fn new(config: TsdfConfig) -> Result<Self, TsdfError> {
         config.check()?;
         let store = Store::new(config.max_bytes);
-        Ok(Self { config, store, frames: 0, lens: Lens::default(), readings: Readings::default(), tasks: Vec::new() })
+        Ok(Self { config, store, frames: 0, readings: Readings::default(), tasks: Vec::new() })
     }
 
     /// The settings.
@@ -117,17 +114,18 @@ impl TsdfMap {
                 height: depth.height,
             });
         }
+        if !camera.distortion.is_straight() {
+            return Err(TsdfError::Lens);
+        }
         let unusable = TsdfError::Pose { stamp: frame.stamp };
         let pose = frame.world_from_camera;
         if !pose.translation.vector.iter().chain(pose.rotation.coords.iter()).all(|x| x.is_finite()) {
             return Err(unusable);
         }
-        let picture = self.lens.straightened(frame);
-        let camera = picture.camera;
-        self.readings.read(&picture, self.config.max_depth_m);
-        let keys = band::band_blocks(&self.readings, &camera, &pose, &self.config).ok_or(unusable)?;
+        self.readings.read(frame, self.config.max_depth_m);
+        let keys = band::band_blocks(&self.readings, camera, &pose, &self.config).ok_or(unusable)?;
         self.frames += 1;
-        let view = View::new(&camera, &pose, self.config.voxel_size_m);
+        let view = View::new(camera, &pose, self.config.voxel_size_m);
         let mut report = self.take_in(&keys, frame.stamp, view.origin);
         self.plan(&view);
         self.update(view, frame.stamp, &mut report);

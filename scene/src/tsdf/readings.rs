@@ -1,9 +1,9 @@
-//! A picture in, what the voxel loop reads out: for each pixel the depth to fuse, the depth that is surely free, and the
+//! A frame in, what the voxel loop reads out: for each pixel the depth to fuse, the depth that is surely free, and the
 //! colour; and for each tile of pixels how far it sees.
 
 use rayon::prelude::*;
 
-use super::lens::Picture;
+use crate::frame::RgbdFrame;
 
 /// Depths nearer than this are sensor artefacts, metres.
 pub(super) const MIN_DEPTH_M: f32 = 0.1;
@@ -35,9 +35,9 @@ pub(super) struct Readings {
 }
 
 impl Readings {
-    /// Reads a picture.
-    pub(super) fn read(&mut self, picture: &Picture<'_>, max_depth_m: f32) {
-        let (width, height) = (picture.camera.width as usize, picture.camera.height as usize);
+    /// Reads a frame; its colour image may have another size than its depth image.
+    pub(super) fn read(&mut self, frame: &RgbdFrame, max_depth_m: f32) {
+        let (width, height) = (frame.depth.width as usize, frame.depth.height as usize);
         (self.width, self.height) = (width, height);
         self.pixels.resize(width * height + 1, Reading::default());
         self.pixels[width * height] = Reading::default();
@@ -54,8 +54,8 @@ impl Readings {
             let first_row = i * TILE;
             let rows = pixels.chunks_exact_mut(width).zip(colors.chunks_exact_mut(width));
             for (v, (pixels, colors)) in (first_row..).zip(rows) {
-                read_depth_row(picture.depth, v, max_depth_m, &mut column_least, pixels);
-                read_color_row(picture, v, colors);
+                read_depth_row(&frame.depth.data, v, max_depth_m, &mut column_least, pixels);
+                read_color_row(frame, v, colors);
                 for (tile, pixels) in tiles.iter_mut().zip(pixels.chunks(TILE)) {
                     *tile = pixels.iter().fold(*tile, |most, p| if p.free_m > most { p.free_m } else { most });
                 }
@@ -101,11 +101,12 @@ fn read_depth_row(depth: &[f32], v: usize, max_depth_m: f32, column_least: &mut 
 }
 
 /// The colours that belong to one row of depths.
-fn read_color_row(picture: &Picture<'_>, v: usize, out: &mut [u32]) {
-    let (width, height) = (picture.color_width, picture.color_height);
+fn read_color_row(frame: &RgbdFrame, v: usize, out: &mut [u32]) {
+    let color = &*frame.color;
+    let (width, height) = (color.width as usize, color.height as usize);
     let pack = |rgb: &[u8]| u32::from(rgb[0]) | u32::from(rgb[1]) << 8 | u32::from(rgb[2]) << 16;
-    let row = v * height / picture.camera.height as usize;
-    let row = &picture.color[3 * row * width..][..3 * width];
+    let row = v * height / frame.depth.height as usize;
+    let row = &color.data[3 * row * width..][..3 * width];
     if width == out.len() {
         for (to, rgb) in out.iter_mut().zip(row.chunks_exact(3)) {
             *to = pack(rgb);
@@ -121,6 +122,9 @@ fn read_color_row(picture: &Picture<'_>, v: usize, out: &mut [u32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::{CameraId, ColorImage, DepthImage};
+    use nalgebra::Isometry3;
+    use std::sync::Arc;
     use vantage_calibration::{Distortion, PinholeCamera};
 
     #[test]
@@ -132,9 +136,16 @@ mod tests {
         depth[34 * width + 39] = 9.0;
         let color: Vec<u8> = (0..20 * 10 * 3).map(|i| (i % 251) as u8).collect();
         let camera = PinholeCamera::new(width as u32, height as u32, 30.0, 30.0, 20.0, 17.0, Distortion::None).unwrap();
-        let picture = Picture { camera, depth: &depth, color: &color, color_width: 20, color_height: 10 };
+        let frame = RgbdFrame {
+            camera_id: CameraId::default(),
+            stamp: 0,
+            color: Arc::new(ColorImage::new(20, 10, color.clone()).unwrap()),
+            depth: Arc::new(DepthImage::new(width as u32, height as u32, depth.clone()).unwrap()),
+            camera,
+            world_from_camera: Isometry3::identity(),
+        };
         let mut readings = Readings::default();
-        readings.read(&picture, 4.0);
+        readings.read(&frame, 4.0);
         for v in 0..height {
             for u in 0..width {
                 let near = (v.saturating_sub(1)..=(v + 1).min(height - 1))

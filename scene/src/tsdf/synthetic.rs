@@ -5,7 +5,7 @@ use std::sync::Arc;
 use nalgebra::{Isometry3, Point3, UnitQuaternion, Vector3};
 use vantage_calibration::{Distortion, PinholeCamera};
 
-use crate::frame::{ColorImage, DepthImage, RgbdFrame};
+use crate::frame::{CameraId, ColorImage, DepthImage, RgbdFrame};
 
 /// The room's inside: x, y, z from 0 to these, metres.
 pub(super) const ROOM_M: [f64; 3] = [3.0, 2.6, 2.2];
@@ -51,32 +51,22 @@ impl World {
         let (eye, target) = (Point3::from(eye), Point3::from(target));
         let rotation = UnitQuaternion::face_towards(&(target - eye), &-Vector3::z());
         let pose = Isometry3::from_parts(eye.coords.into(), rotation);
-        let blank = RgbdFrame {
-            stamp,
-            color: Arc::new(ColorImage::new(1, 1, vec![0; 3]).unwrap()),
-            depth: Arc::new(DepthImage::new(1, 1, vec![0.0]).unwrap()),
-            camera,
-            world_from_camera: pose,
-        };
-        self.seen_by(&blank)
-    }
-
-    /// The frame with the pictures that its camera takes at its pose.
-    pub(super) fn seen_by(&self, frame: &RgbdFrame) -> RgbdFrame {
-        let (camera, pose) = (frame.camera, frame.world_from_camera);
         let (mut depth, mut color) = (Vec::new(), Vec::new());
-        for v in 0..camera.height {
-            for u in 0..camera.width {
-                let ray = pose.rotation * camera.ray(f64::from(u), f64::from(v));
-                let (along, rgb) = self.cast(&pose.translation.vector.into(), &ray);
+        for v in 0..height {
+            for u in 0..width {
+                let (along, rgb) = self.cast(&eye, &(rotation * camera.ray(f64::from(u), f64::from(v))));
                 depth.push(along as f32);
                 color.extend(rgb);
             }
         }
-        let mut seen = frame.clone();
-        seen.color = Arc::new(ColorImage::new(camera.width, camera.height, color).unwrap());
-        seen.depth = Arc::new(DepthImage::new(camera.width, camera.height, depth).unwrap());
-        seen
+        RgbdFrame {
+            camera_id: CameraId::default(),
+            stamp,
+            color: Arc::new(ColorImage::new(width, height, color).unwrap()),
+            depth: Arc::new(DepthImage::new(width, height, depth).unwrap()),
+            camera,
+            world_from_camera: pose,
+        }
     }
 
     /// Distance of a point to the nearest surface, metres.
