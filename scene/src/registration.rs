@@ -20,7 +20,8 @@ const MAX_MAGNIFICATION: f32 = 4.0;
 ///
 /// Every reading is carried over as the small quad that its pixel covers. Quads of one surface meet halfway, so that none of
 /// it shows holes in a finer target, and carry its slope; at an edge a quad ends with its own pixel. Where several quads fall
-/// on one pixel the nearest wins.
+/// on one pixel the nearest wins. A surface that only the target sees, such as a box's side, cannot be known: there is no
+/// depth, or that of what lies behind it.
 ///
 /// `rays` are those of the depth camera; when their size is not that of `depth`, `out` has no readings. Coordinates are held
 /// in f32: good to a thousandth of a pixel.
@@ -44,9 +45,9 @@ pub fn register_depth(
     let carrier = Carrier::new(target, target_from_depth);
     let spaced = |v: usize| &rays.rays[v * width..][..width];
     let mut rows = depth.data.chunks_exact(width).zip(rays.rays.chunks_exact(width));
-    // this row and the one below as the target sees them, and what joins neighbours: above, to the right, below
+    // this row and the one below as the target sees them, and what joins each pixel to the one above
     let (mut row, mut below) = (vec![Carried::NONE; width], vec![Carried::NONE; width]);
-    let (mut up, mut right, mut down) = (vec![Link::NONE; width], vec![Link::NONE; width], vec![Link::NONE; width]);
+    let mut up = vec![Link::NONE; width];
     if let Some((readings, rays)) = rows.next() {
         carrier.carry(readings, rays, &mut row);
     }
@@ -58,24 +59,23 @@ pub fn register_depth(
             Some((readings, rays)) => carrier.carry(readings, rays, &mut below),
             None => below.fill(Carried::NONE),
         }
-        for (u, link) in right.iter_mut().enumerate() {
-            *link = row.get(u + 1).map_or(Link::NONE, |next| carrier.link(&row[u], next, spacing(here, u)));
-        }
-        for (u, link) in down.iter_mut().enumerate() {
-            *link = carrier.link(&row[u], &below[u], (other[u][1] - here[u][1]).abs());
-        }
-        for (u, pixel) in row.iter().enumerate().filter(|(_, pixel)| pixel.z > 0.0) {
-            let left = if u > 0 { right[u - 1] } else { Link::NONE };
-            let step = |axis: usize| {
-                let pitch = if axis == 0 { spacing(here, u) } else { (other[u][1] - here[u][1]).abs() };
-                carrier.step(pixel, axis, pitch)
-            };
-            let along = Extent::new(left, right[u], || step(0));
-            let across = Extent::new(up[u], down[u], || step(1));
-            draw(pixel, &along, &across, out);
+        let mut left = Link::NONE;
+        for (u, (((pixel, below), up), (ray, other))) in
+            row.iter().zip(&below).zip(&mut up).zip(here.iter().zip(other)).enumerate()
+        {
+            let beside = if u + 1 < width { u + 1 } else { u.saturating_sub(1) };
+            let pitch = [(here[beside][0] - ray[0]).abs(), (other[1] - ray[1]).abs()];
+            let right = row.get(u + 1).map_or(Link::NONE, |next| carrier.link(pixel, next, pitch[0]));
+            let down = carrier.link(pixel, below, pitch[1]);
+            let above = std::mem::replace(up, down);
+            if pixel.z > 0.0 {
+                let along = Extent::new(left, right, || carrier.step(pixel, 0, pitch[0]));
+                let across = Extent::new(above, down, || carrier.step(pixel, 1, pitch[1]));
+                draw(pixel, &along, &across, out);
+            }
+            left = right;
         }
         (row, below) = (below, row);
-        (up, down) = (down, up);
     }
 }
 
@@ -87,12 +87,6 @@ fn lesser(a: f32, b: f32) -> f32 {
 /// The greater of two, the second when one is NaN.
 fn greater(a: f32, b: f32) -> f32 {
     if a > b { a } else { b }
-}
-
-/// How far the rays of neighbouring pixels of a row are apart.
-fn spacing(rays: &[[f32; 2]], u: usize) -> f32 {
-    let other = if u + 1 < rays.len() { u + 1 } else { u.saturating_sub(1) };
-    (rays[other][0] - rays[u][0]).abs()
 }
 
 /// A reading as the target sees it.
