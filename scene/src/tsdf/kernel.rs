@@ -23,6 +23,15 @@ pub(super) enum Task {
     Carve,
 }
 
+/// What became of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Outcome {
+    /// A voxel of it lies behind a surface.
+    pub(super) solid: bool,
+    /// The frame saw through what it took for solid.
+    pub(super) cut: bool,
+}
+
 /// A frame prepared for the voxel loop.
 pub(super) struct Kernel<'a> {
     readings: &'a Readings,
@@ -44,10 +53,10 @@ struct Update<'a, 'k> {
 }
 
 impl pulp::WithSimd for Update<'_, '_> {
-    type Output = bool;
+    type Output = Outcome;
 
     #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _: S) -> bool {
+    fn with_simd<S: pulp::Simd>(self, _: S) -> Outcome {
         self.kernel.update_layers(self.key, self.task, self.voxels)
     }
 }
@@ -63,29 +72,30 @@ impl<'a> Kernel<'a> {
         Self { readings, view, layer, step, config, max_weight: config.max_weight * WEIGHT_ONE }
     }
 
-    /// Updates a block. Returns whether a voxel of it lies behind a surface afterwards.
-    pub(super) fn update(&self, arch: pulp::Arch, key: &Key, task: Task, voxels: &mut Voxels) -> bool {
+    /// Updates a block.
+    pub(super) fn update(&self, arch: pulp::Arch, key: &Key, task: Task, voxels: &mut Voxels) -> Outcome {
         arch.dispatch(Update { kernel: self, key, task, voxels })
     }
 
     #[inline(always)]
-    fn update_layers(&self, key: &Key, task: Task, voxels: &mut Voxels) -> bool {
+    fn update_layers(&self, key: &Key, task: Task, voxels: &mut Voxels) -> Outcome {
         let first = self.view.first_voxel(key);
         let mut corner = [first[0] * self.view.fx, first[1] * self.view.fy, first[2]];
-        let mut solid = false;
+        let mut outcome = Outcome::default();
         let (distances, _) = voxels.distance.as_chunks_mut::<LAYER>();
         let (weights, _) = voxels.weight.as_chunks_mut::<LAYER>();
         let [red, green, blue] = &mut voxels.color;
         let colors = red.as_chunks_mut::<LAYER>().0.iter_mut();
         let colors = colors.zip(green.as_chunks_mut::<LAYER>().0).zip(blue.as_chunks_mut::<LAYER>().0);
         for ((distance, weight), ((red, green), blue)) in distances.iter_mut().zip(weights).zip(colors) {
-            self.update_layer(&corner, task, distance, weight, [red, green, blue]);
+            outcome.cut |= self.update_layer(&corner, task, distance, weight, [red, green, blue]);
             corner = std::array::from_fn(|k| corner[k] + self.step[k]);
-            solid |= distance.iter().fold(0, |least, d| least.min(*d)) < 0;
+            outcome.solid |= distance.iter().fold(0, |least, d| least.min(*d)) < 0;
         }
-        solid
+        outcome
     }
 
+    /// Updates a layer. Returns whether the frame saw through what one of its voxels took for solid.
     #[inline(always)]
     fn update_layer(
         &self,
@@ -94,7 +104,7 @@ impl<'a> Kernel<'a> {
         distance: &mut [i16; LAYER],
         weight: &mut [u16; LAYER],
         color: [&mut [u16; LAYER]; 3],
-    ) {
+    ) -> bool {
         let (mut pixel, mut z) = ([0u32; LAYER], [0.0f32; LAYER]);
         self.locate(corner, &mut pixel, &mut z);
         let (mut depth, mut free) = ([0.0f32; LAYER], [0.0f32; LAYER]);
@@ -105,10 +115,10 @@ impl<'a> Kernel<'a> {
             anything |= reading.depth_m.to_bits() | reading.free_m.to_bits();
         }
         if anything == 0 {
-            return;
+            return false;
         }
         let mut share = [0.0f32; LAYER];
-        let colored = self.average(task, [&depth, &free, &z], distance, weight, &mut share);
+        let (colored, cut) = self.average(task, [&depth, &free, &z], distance, weight, &mut share);
         if colored {
             let mut seen = [0u32; LAYER];
             for (to, &i) in seen.iter_mut().zip(&pixel) {
@@ -121,6 +131,7 @@ impl<'a> Kernel<'a> {
                 }
             }
         }
+        cut
     }
 
     /// The pixel in which each voxel of a layer lies, and its depth. Voxels out of the image get the pixel of nothing.
@@ -143,7 +154,7 @@ impl<'a> Kernel<'a> {
     }
 
     /// Takes the readings (depths, what is surely free, depths of the voxels) into the running averages. `share` becomes what the
-    /// newest colour is to count of the average; returns whether any does.
+    /// newest colour is to count of the average. Returns whether any does, and whether a voxel taken for solid was seen through.
     #[inline(always)]
     fn average(
         &self,
@@ -152,12 +163,12 @@ impl<'a> Kernel<'a> {
         distance: &mut [i16; LAYER],
         weight: &mut [u16; LAYER],
         share: &mut [f32; LAYER],
-    ) -> bool {
+    ) -> (bool, bool) {
         let config = &self.config;
         let band = task == Task::Band;
         let (truncation, voxel) = (config.truncation_m, config.voxel_size_m);
         let to_steps = DISTANCE_ONE / truncation;
-        let mut colored = 0u32;
+        let (mut colored, mut cut) = (0u32, 0u32);
         for i in 0..LAYER {
             let (depth, free, z) = (depth[i], free[i], z[i]);
             let (old, held) = (f32::from(distance[i]), f32::from(weight[i]));
@@ -178,8 +189,9 @@ impl<'a> Kernel<'a> {
             let colors = fused & (ahead < truncation);
             share[i] = if colors { part } else { 0.0 };
             colored |= u32::from(colors);
+            cut |= u32::from(carved);
         }
-        colored != 0
+        (colored != 0, cut != 0)
     }
 }
 

@@ -17,7 +17,7 @@ mod readings;
 mod store;
 mod surface;
 #[cfg(test)]
-mod synthetic;
+pub(crate) mod synthetic;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -28,9 +28,10 @@ pub use config::{TsdfConfig, TsdfError};
 pub use file::{MAP_VERSION, MapFileError};
 pub use raycast::Raycast;
 
+use crate::bounding_box::Aabb;
 use crate::frame::RgbdFrame;
-use block::{Key, Voxels};
-use kernel::{Kernel, Task};
+use block::{Key, SIDE, Voxels};
+use kernel::{Kernel, Outcome, Task};
 use readings::{MIN_DEPTH_M, Readings};
 use store::{Header, Request, Store};
 use view::View;
@@ -61,6 +62,8 @@ pub struct TsdfMap {
     /// Room for the frame at hand, kept for the next.
     readings: Readings,
     tasks: Vec<Option<Task>>,
+    /// Blocks in which the last frame saw through something.
+    cut: Vec<Key>,
 }
 
 impl TsdfMap {
@@ -71,7 +74,7 @@ impl TsdfMap {
     pub fn new(config: TsdfConfig) -> Result<Self, TsdfError> {
         config.check()?;
         let store = Store::new(config.max_bytes);
-        Ok(Self { config, store, frames: 0, readings: Readings::default(), tasks: Vec::new() })
+        Ok(Self { config, store, frames: 0, readings: Readings::default(), tasks: Vec::new(), cut: Vec::new() })
     }
 
     /// The settings.
@@ -98,6 +101,42 @@ impl TsdfMap {
     /// Memory of the map, bytes; never more than [`TsdfConfig::max_bytes`].
     pub fn bytes(&self) -> usize {
         self.store.bytes()
+    }
+
+    /// Bounds of the blocks in which the last frame saw through something that was taken for solid.
+    pub fn cut_bounds(&self) -> impl Iterator<Item = Aabb> {
+        let block_m = f64::from(self.config.voxel_size_m) * SIDE as f64;
+        self.cut.iter().map(move |key| Aabb {
+            min: key.map(|k| f64::from(k) * block_m),
+            max: key.map(|k| (f64::from(k) + 1.0) * block_m),
+        })
+    }
+
+    /// Whether anything within `bounds` lies behind a surface. Bounds of more than 64 blocks' size along an axis are cut there.
+    pub fn is_solid_within(&self, bounds: &Aabb) -> bool {
+        let voxel_m = f64::from(self.config.voxel_size_m);
+        let reach = (64 * SIDE) as i64;
+        // voxels whose centres lie within; a number that is no coordinate becomes one far away, where there is nothing
+        let low: [i64; 3] = bounds.min.map(|x| (x / voxel_m - 0.5).ceil().clamp(-2.0e9, 2.0e9) as i64);
+        let high: [i64; 3] = std::array::from_fn(|k| {
+            ((bounds.max[k] / voxel_m - 0.5).floor().clamp(-2.0e9, 2.0e9) as i64).min(low[k] + reach)
+        });
+        let side = SIDE as i64;
+        let blocks = |k: usize| low[k].div_euclid(side)..=high[k].div_euclid(side);
+        blocks(0).any(|x| {
+            blocks(1).any(|y| {
+                blocks(2).any(|z| {
+                    let key = [x, y, z];
+                    let Some(voxels) = self.store.get(&key.map(|k| k as i32)) else { return false };
+                    let within = |k: usize| {
+                        let first = key[k] * side;
+                        (low[k] - first).max(0) as usize..=(high[k] - first).min(side - 1) as usize
+                    };
+                    within(2)
+                        .any(|c| within(1).any(|b| within(0).any(|a| voxels.distance[block::voxel_at(a, b, c)] < 0)))
+                })
+            })
+        })
     }
 
     /// Fuses one frame.
@@ -189,13 +228,17 @@ impl TsdfMap {
         let kernel = Kernel::new(&self.readings, view, self.config);
         let arch = pulp::Arch::new();
         let blocks = self.store.headers.iter_mut().zip(&mut self.store.voxels).zip(&self.tasks);
-        let mut planned: Vec<(&mut Header, &mut Box<Voxels>, Task)> =
-            blocks.filter_map(|((header, voxels), task)| task.map(|task| (header, voxels, task))).collect();
-        planned.par_iter_mut().with_min_len(16).for_each(|(header, voxels, task)| {
-            header.solid = kernel.update(arch, &header.key, *task, voxels);
+        let mut planned: Vec<(&mut Header, &mut Box<Voxels>, Task, Outcome)> = blocks
+            .filter_map(|((header, voxels), task)| task.map(|task| (header, voxels, task, Outcome::default())))
+            .collect();
+        planned.par_iter_mut().with_min_len(16).for_each(|(header, voxels, task, outcome)| {
+            *outcome = kernel.update(arch, &header.key, *task, voxels);
+            header.solid = outcome.solid;
             header.seen_nanos = stamp;
             header.decayed_nanos = stamp;
         });
+        self.cut.clear();
+        self.cut.extend(planned.iter().filter(|(.., outcome)| outcome.cut).map(|(header, ..)| header.key));
         for (i, task) in (0u32..).zip(&self.tasks) {
             if *task == Some(Task::Carve) && !self.store.headers[i as usize].solid {
                 self.store.release(i);

@@ -8,13 +8,13 @@ use vantage_calibration::{Distortion, PinholeCamera};
 use crate::frame::{CameraId, ColorImage, DepthImage, RgbdFrame};
 
 /// The room's inside: x, y, z from 0 to these, metres.
-pub(super) const ROOM_M: [f64; 3] = [3.0, 2.6, 2.2];
+pub(crate) const ROOM_M: [f64; 3] = [3.0, 2.6, 2.2];
 
 /// A room with solid boxes in it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct World {
+pub(crate) struct World {
     /// Corners of the boxes: least and largest.
-    pub(super) boxes: Vec<([f64; 3], [f64; 3])>,
+    pub(crate) boxes: Vec<([f64; 3], [f64; 3])>,
 }
 
 impl World {
@@ -42,7 +42,7 @@ impl World {
     }
 
     /// What a camera at `eye` that looks at `target` sees; `stamp` in nanoseconds.
-    pub(super) fn frame(&self, stamp: i64, eye: [f64; 3], target: [f64; 3], size: (u32, u32)) -> RgbdFrame {
+    pub(crate) fn frame(&self, stamp: i64, eye: [f64; 3], target: [f64; 3], size: (u32, u32)) -> RgbdFrame {
         let (width, height) = size;
         let focal = 0.9 * f64::from(width);
         let center = |side: u32| 0.5 * (f64::from(side) - 1.0);
@@ -70,7 +70,7 @@ impl World {
     }
 
     /// Distance of a point to the nearest surface, metres.
-    pub(super) fn distance_m(&self, p: [f32; 3]) -> f64 {
+    pub(crate) fn distance_m(&self, p: [f32; 3]) -> f64 {
         let p = p.map(f64::from);
         let wall = (0..3).map(|k| p[k].abs().min((ROOM_M[k] - p[k]).abs())).fold(f64::INFINITY, f64::min);
         self.boxes.iter().fold(wall, |least, (low, high)| {
@@ -82,12 +82,12 @@ impl World {
 }
 
 /// A room with a box of 0.6 x 0.5 x 0.5 m that stands in it.
-pub(super) fn furnished() -> World {
+pub(crate) fn furnished() -> World {
     World { boxes: vec![([1.1, 1.0, 0.0], [1.7, 1.5, 0.5])] }
 }
 
 /// Frames of a walk around the middle of the room.
-pub(super) fn walk(world: &World, count: usize, size: (u32, u32)) -> Vec<RgbdFrame> {
+pub(crate) fn walk(world: &World, count: usize, size: (u32, u32)) -> Vec<RgbdFrame> {
     (0..count)
         .map(|i| {
             let angle = std::f64::consts::TAU * i as f64 / count as f64;
