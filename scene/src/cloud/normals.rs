@@ -39,7 +39,13 @@ pub fn estimate_normals(
     Ok(())
 }
 
-fn normal_at(index: &Neighbours, point: &[f32; 3], count: NonZeroUsize, radius_m: f32, viewpoint: [f32; 3]) -> [f32; 3] {
+fn normal_at(
+    index: &Neighbours,
+    point: &[f32; 3],
+    count: NonZeroUsize,
+    radius_m: f32,
+    viewpoint: [f32; 3],
+) -> [f32; 3] {
     let to_viewpoint: [f64; 3] = std::array::from_fn(|k| f64::from(viewpoint[k]) - f64::from(point[k]));
     let near = index.nearest(point, count, radius_m);
     let least = if near.len() < MIN_NEIGHBOURS {

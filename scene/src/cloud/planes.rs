@@ -126,12 +126,7 @@ pub fn find_planes(
 }
 
 /// The plane through three points that most of a regular sample of `left` lie near; of equals the first tried.
-fn best_hypothesis(
-    points: &[[f32; 3]],
-    left: &[u32],
-    search: &PlaneSearch,
-    rng: &mut ChaCha8Rng,
-) -> Option<Plane> {
+fn best_hypothesis(points: &[[f32; 3]], left: &[u32], search: &PlaneSearch, rng: &mut ChaCha8Rng) -> Option<Plane> {
     // Points come image row by image row or block by block: every n-th would see stripes, a random choice does not.
     let count = left.len().min(SCORED_POINTS);
     let mut pick = || points[left[rng.random_range(0..left.len())] as usize];
