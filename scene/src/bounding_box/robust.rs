@@ -62,7 +62,9 @@ impl OrientedBox {
         let central = without_strays(&local);
         let step = central.len().div_ceil(YAW_POINTS).max(1);
         let sample: Vec<[f64; 2]> = central.into_iter().step_by(step).collect();
-        let yaw = refined(&sample, normals.and_then(yaw_from_normals).unwrap_or_else(|| best_yaw(&sample)));
+        let rough = normals.and_then(yaw_from_normals).unwrap_or_else(|| best_yaw(&sample));
+        // into the first quarter turn before the extents are named x and y
+        let yaw = refined(&sample, rough).rem_euclid(FRAC_PI_2);
         let (sin, cos) = yaw.sin_cos();
         let (x_low, x_high) = edges(local.iter().map(|p| cos * p[0] + sin * p[1]).collect())?;
         let (y_low, y_high) = edges(local.iter().map(|p| -sin * p[0] + cos * p[1]).collect())?;
@@ -72,7 +74,7 @@ impl OrientedBox {
         let found = Self {
             center: std::array::from_fn(|k| origin[k] + middle[k]),
             size: [x_high - x_low, y_high - y_low, (z_high - z_low).max(0.0)],
-            yaw: yaw.rem_euclid(FRAC_PI_2),
+            yaw,
         };
         (found.size[0] > 0.0 && found.size[1] > 0.0).then_some(found)
     }
@@ -281,6 +283,7 @@ impl Profile {
 mod tests {
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
+    use rayon::prelude::*;
 
     use super::*;
 
@@ -309,7 +312,7 @@ mod tests {
         let area = |axis: usize| size[(axis + 1) % 3] * size[(axis + 2) % 3];
         let all: f64 = faces.iter().map(|(axis, _)| area(*axis)).sum();
         let deviation = rng.random_range(0.005..0.01);
-        let count = rng.random_range(800..5000);
+        let count = rng.random_range(300..5000);
         let mut seen = Seen { truth, points: Vec::new(), normals: Vec::new() };
         for _ in 0..count {
             let mut own: [f64; 3] = std::array::from_fn(|k| size[k] * rng.random_range(-0.5..0.5));
@@ -342,8 +345,8 @@ mod tests {
     fn boxes_of_furniture_are_found_through_noise_from_some_of_their_faces() {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let scenes: Vec<Seen> = (0..1000).map(|_| seen(&mut rng)).collect();
-        let report = |name: &str, fit: &dyn Fn(&Seen) -> Option<OrientedBox>| {
-            let mut ious: Vec<f64> = scenes.iter().map(|s| fit(s).map_or(0.0, |b| b.iou(&s.truth))).collect();
+        let report = |name: &str, fit: &(dyn Fn(&Seen) -> Option<OrientedBox> + Sync)| {
+            let mut ious: Vec<f64> = scenes.par_iter().map(|s| fit(s).map_or(0.0, |b| b.iou(&s.truth))).collect();
             ious.sort_by(f64::total_cmp);
             let share = ious.iter().filter(|iou| **iou >= 0.9).count() as f64 / ious.len() as f64;
             println!("{name}: IoU >= 0.9 for {share:.3}, median {:.4}, least {:.3}", ious[500], ious[0]);
@@ -351,9 +354,9 @@ mod tests {
         };
         let plain = report("hull", &|s| OrientedBox::fit_yaw(&s.points));
         let (share, median) = report("points", &|s| OrientedBox::fit_yaw_robust(&s.points, None));
-        assert!(share >= 0.99 && median >= 0.97, "{share} {median}, hull {plain:?}");
+        assert!(share >= 0.999 && median >= 0.98, "{share} {median}, hull {plain:?}");
         let (share, median) = report("normals", &|s| OrientedBox::fit_yaw_robust(&s.points, Some(&s.normals)));
-        assert!(share >= 0.99 && median >= 0.97, "{share} {median}");
+        assert!(share >= 0.999 && median >= 0.98, "{share} {median}");
     }
 
     #[test]

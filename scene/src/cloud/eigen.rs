@@ -51,8 +51,9 @@ pub(crate) fn symmetric_eigen(mut a: [[f64; 3]; 3]) -> Option<([f64; 3], [[f64; 
                 continue;
             }
             let theta = (a[q][q] - a[p][p]) / (2.0 * a[p][q]);
-            let t = theta.signum() / (theta.abs() + theta.hypot(1.0));
-            let c = 1.0 / t.hypot(1.0);
+            // an overflowing square makes the turn 0, which it then is
+            let t = theta.signum() / (theta.abs() + (theta * theta + 1.0).sqrt());
+            let c = 1.0 / (t * t + 1.0).sqrt();
             let s = t * c;
             let r = 3 - p - q;
             let (arp, arq) = (a[r][p], a[r][q]);
