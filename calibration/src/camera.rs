@@ -1,22 +1,12 @@
-//! Intrinsics in, projections and rays out: pinhole cameras with the plumb_bob lens model of ROS `sensor_msgs/CameraInfo`.
+//! Intrinsics in, projections and rays out: pinhole cameras with the lens models of ROS `sensor_msgs/CameraInfo`.
 
 use nalgebra::{Point3, Vector2, Vector3};
 use serde::{Deserialize, Serialize};
 
+use crate::distortion::Distortion;
+
 /// Largest width or height accepted, pixels.
 pub const MAX_IMAGE_SIDE: u32 = 8_192;
-/// Fixed-point steps that invert the lens model; the error is far below a thousandth of a pixel for lenses in use.
-const UNDISTORT_STEPS: usize = 20;
-
-/// Lens distortion.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Distortion {
-    /// Straight lines stay straight.
-    None,
-    /// Brown-Conrady: k1, k2, p1, p2, k3 (Brown 1966; OpenCV's order).
-    PlumbBob([f64; 5]),
-}
 
 /// A pinhole camera; pixel centres lie at integers, as in ROS.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -59,6 +49,38 @@ pub enum CameraError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// The lens model has no name that is known.
+    #[error(
+        "lens model `{model}` is not known; plumb_bob, rational_polynomial and equidistant are, and an empty name without coefficients"
+    )]
+    LensModel {
+        /// The name given.
+        model: String,
+    },
+    /// Coefficients are missing.
+    #[error("lens model {model} has {got} coefficients, it needs at least {least}")]
+    TooFewCoefficients {
+        /// The model.
+        model: String,
+        /// Coefficients given.
+        got: usize,
+        /// Coefficients needed.
+        least: usize,
+    },
+    /// There are coefficients that the model does not have here (thin prism and tilt in OpenCV).
+    #[error(
+        "lens model {model}: coefficient {index} is {value}, but only the first {known} are supported; it must be 0"
+    )]
+    FurtherCoefficient {
+        /// The model.
+        model: String,
+        /// Coefficients that the model has.
+        known: usize,
+        /// Place of the first that is not zero, from 0.
+        index: usize,
+        /// Its value.
+        value: f64,
+    },
 }
 
 impl PinholeCamera {
@@ -89,14 +111,10 @@ impl PinholeCamera {
         if !(1..=MAX_IMAGE_SIDE).contains(&width) || !(1..=MAX_IMAGE_SIDE).contains(&height) {
             return Err(CameraError::Size { width, height });
         }
-        let coefficients = match self.distortion {
-            Distortion::None => [0.0; 5],
-            Distortion::PlumbBob(d) => d,
-        };
-        let names = ["k1", "k2", "p1", "p2", "k3"];
+        let lens = self.distortion.coefficients().iter().enumerate();
         let all = [("fx", self.fx), ("fy", self.fy), ("cx", self.cx), ("cy", self.cy)]
             .into_iter()
-            .chain(names.into_iter().zip(coefficients));
+            .chain(lens.map(|(i, k)| (self.distortion.coefficient_name(i), *k)));
         for (field, value) in all {
             if !value.is_finite() {
                 return Err(CameraError::Parameter { field, value, reason: "it must be a finite number" });
@@ -114,30 +132,19 @@ impl PinholeCamera {
         Ok(())
     }
 
-    /// Pixel of a point in the camera's optical frame; `None` at or behind the camera plane.
+    /// Pixel of a point in the camera's optical frame; `None` at or behind the camera plane, and where the lens model would
+    /// fold the point back into the picture ([`Distortion::max_radius`]).
+    ///
+    /// For many points with a bent lens a [`Projector`] is faster.
     pub fn project(&self, p_camera: &Point3<f64>) -> Option<Vector2<f64>> {
-        if p_camera.z <= 0.0 {
-            return None;
-        }
-        let (x, y) = self.distort(p_camera.x / p_camera.z, p_camera.y / p_camera.z);
-        Some(Vector2::new(self.fx * x + self.cx, self.fy * y + self.cy))
+        let (x, y) = on_plane(p_camera)?;
+        self.distortion.reaches(x, y).then(|| self.pixel(self.distortion.distort(x, y)))
     }
 
-    /// Direction of a pixel with z = 1, lens distortion undone.
+    /// Direction of a pixel with z = 1, lens distortion undone; x and y are NaN where the lens model puts no ray.
     pub fn ray(&self, u: f64, v: f64) -> Vector3<f64> {
-        let (xd, yd) = ((u - self.cx) / self.fx, (v - self.cy) / self.fy);
-        let Distortion::PlumbBob([k1, k2, p1, p2, k3]) = self.distortion else {
-            return Vector3::new(xd, yd, 1.0);
-        };
-        let (mut x, mut y) = (xd, yd);
-        for _ in 0..UNDISTORT_STEPS {
-            let r2 = x * x + y * y;
-            let radial = 1.0 + r2 * (k1 + r2 * (k2 + r2 * k3));
-            let dx = 2.0 * p1 * x * y + p2 * (r2 + 2.0 * x * x);
-            let dy = p1 * (r2 + 2.0 * y * y) + 2.0 * p2 * x * y;
-            x = (xd - dx) / radial;
-            y = (yd - dy) / radial;
-        }
+        let found = self.distortion.undistort((u - self.cx) / self.fx, (v - self.cy) / self.fy);
+        let [x, y] = found.unwrap_or([f64::NAN; 2]);
         Vector3::new(x, y, 1.0)
     }
 
@@ -155,14 +162,40 @@ impl PinholeCamera {
         }
     }
 
-    fn distort(&self, x: f64, y: f64) -> (f64, f64) {
-        let Distortion::PlumbBob([k1, k2, p1, p2, k3]) = self.distortion else { return (x, y) };
-        let r2 = x * x + y * y;
-        let radial = 1.0 + r2 * (k1 + r2 * (k2 + r2 * k3));
-        (
-            x * radial + 2.0 * p1 * x * y + p2 * (r2 + 2.0 * x * x),
-            y * radial + p1 * (r2 + 2.0 * y * y) + 2.0 * p2 * x * y,
-        )
+    fn pixel(&self, distorted: [f64; 2]) -> Vector2<f64> {
+        Vector2::new(self.fx * distorted[0] + self.cx, self.fy * distorted[1] + self.cy)
+    }
+}
+
+/// x/z and y/z of a point before the camera.
+fn on_plane(p_camera: &Point3<f64>) -> Option<(f64, f64)> {
+    (p_camera.z > 0.0).then(|| (p_camera.x / p_camera.z, p_camera.y / p_camera.z))
+}
+
+/// A camera made ready to project many points: the limit of its lens model is found once.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Projector {
+    camera: PinholeCamera,
+    max_radius_squared: f64,
+}
+
+impl Projector {
+    /// Prepares `camera`.
+    pub fn new(camera: &PinholeCamera) -> Self {
+        let max_radius = camera.distortion.max_radius();
+        Self { camera: *camera, max_radius_squared: max_radius * max_radius }
+    }
+
+    /// The camera.
+    pub fn camera(&self) -> &PinholeCamera {
+        &self.camera
+    }
+
+    /// As [`PinholeCamera::project`].
+    pub fn project(&self, p_camera: &Point3<f64>) -> Option<Vector2<f64>> {
+        let (x, y) = on_plane(p_camera)?;
+        let within = x * x + y * y <= self.max_radius_squared;
+        within.then(|| self.camera.pixel(self.camera.distortion.distort(x, y)))
     }
 }
 
@@ -173,7 +206,7 @@ pub struct RayTable {
     pub width: u32,
     /// Height, pixels.
     pub height: u32,
-    /// x/z and y/z of each pixel's ray, row-major.
+    /// x/z and y/z of each pixel's ray, row-major; NaN where the lens model puts no ray, which counts as no reading.
     pub rays: Vec<[f32; 2]>,
 }
 
@@ -201,13 +234,46 @@ mod tests {
         PinholeCamera::new(640, 480, 525.0, 520.0, 319.5, 239.5, d).unwrap()
     }
 
+    fn fisheye() -> PinholeCamera {
+        let d = Distortion::Equidistant([-0.0186, -0.0127, 0.0172, -0.0083]);
+        PinholeCamera::new(640, 480, 345.0, 346.0, 323.0, 242.0, d).unwrap()
+    }
+
     proptest! {
         #[test]
         fn a_ray_projects_back_to_its_pixel(u in 0.0..639.0f64, v in 0.0..479.0f64, z in 0.3..8.0f64) {
-            let camera = lens();
-            let pixel = camera.project(&Point3::from(camera.ray(u, v) * z)).unwrap();
-            prop_assert!((pixel - Vector2::new(u, v)).norm() < 1e-6);
+            for camera in [lens(), fisheye()] {
+                let point = Point3::from(camera.ray(u, v) * z);
+                let pixel = camera.project(&point).unwrap();
+                prop_assert!((pixel - Vector2::new(u, v)).norm() < 1e-9);
+                prop_assert_eq!(Projector::new(&camera).project(&point), Some(pixel));
+            }
         }
+
+        /// A point outside of the view never lands inside: what projects into the picture is on the ray of its pixel.
+        #[test]
+        fn nothing_is_folded_into_the_picture(x in -20.0..20.0f64, y in -20.0..20.0f64) {
+            let strong = Distortion::PlumbBob([-0.35, 0.05, 0.0, 0.0, 0.0]);
+            let camera = PinholeCamera::new(640, 480, 400.0, 400.0, 319.5, 239.5, strong).unwrap();
+            let point = Point3::new(x, y, 1.0);
+            prop_assert_eq!(camera.project(&point), Projector::new(&camera).project(&point));
+            if let Some(pixel) = camera.project(&point) {
+                prop_assert!((camera.ray(pixel.x, pixel.y) - point.coords).norm() < 1e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn a_pixel_that_no_ray_reaches_has_none() {
+        // the distorted radius ends at 0.385 * 400 = 154 pixels from the centre
+        let short = Distortion::PlumbBob([-1.0, 0.0, 0.0, 0.0, 0.0]);
+        let camera = PinholeCamera::new(640, 480, 400.0, 400.0, 319.5, 239.5, short).unwrap();
+        let table = RayTable::new(&camera);
+        assert!(table.rays[0][0].is_nan() && table.rays[0][1].is_nan());
+        assert!(table.rays[240 * 640 + 320].iter().all(|x| x.abs() < 0.01));
+        let seen = table.rays.iter().filter(|r| !r[0].is_nan()).count() as f64;
+        let disc = std::f64::consts::PI * 153.96f64.powi(2);
+        assert!((seen / disc - 1.0).abs() < 0.01, "{seen} of {disc}");
     }
 
     #[test]

@@ -1,20 +1,24 @@
 //! Rig files in, checked camera rigs out, and back: YAML that says what RGB-D cameras a robot carries and how they are mounted.
 //!
-//! The format has a version; unknown fields are refused, and every error names the file and the field.
+//! The format has a version; unknown fields are refused, and every error names the file and the field. Version 2 added
+//! `time_offset_s` to both streams and `model` to depth; a file of version 1 is read with their defaults and saved as 2.
 
 use std::path::{Path, PathBuf};
 
-use nalgebra::{Isometry3, Quaternion, Translation3, UnitQuaternion, Vector3};
+use nalgebra::Isometry3;
 use serde::{Deserialize, Serialize};
 
 use crate::camera::PinholeCamera;
+use crate::depth::DepthModel;
+use crate::rigid_transform::RigidTransform;
+use crate::text_file::{self, FileError};
 
-/// Version of the format that this program reads and writes.
-pub const RIG_VERSION: u32 = 1;
-/// Largest rig file read, bytes.
-const MAX_FILE_BYTES: u64 = 1 << 20;
-/// A rotation's quaternion may be this far from unit length; it is normalised when read.
-const UNIT_TOLERANCE: f64 = 1.0e-3;
+/// Version of the format that this program writes.
+pub const RIG_VERSION: u32 = 2;
+/// Oldest version that this program reads.
+const OLDEST_VERSION: u32 = 1;
+/// Largest offset of a stream's clock, seconds: more is another recording, not a delay.
+const MAX_TIME_OFFSET_S: f64 = 10.0;
 
 /// The RGB-D cameras of a robot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,6 +62,9 @@ pub struct ColorStream {
     pub frame_id: String,
     /// Intrinsics at the stream's size.
     pub intrinsics: PinholeCamera,
+    /// Added to the stream's stamps to get the true time, seconds.
+    #[serde(default)]
+    pub time_offset_s: f64,
 }
 
 /// A depth stream.
@@ -70,8 +77,14 @@ pub struct DepthStream {
     pub intrinsics: PinholeCamera,
     /// How depths are written.
     pub encoding: DepthEncoding,
-    /// Nearest and furthest depth that the sensor measures well, metres.
+    /// Nearest and furthest depth that the sensor measures well, metres, after correction by `model`.
     pub range_m: [f64; 2],
+    /// Added to the stream's stamps to get the true time, seconds.
+    #[serde(default)]
+    pub time_offset_s: f64,
+    /// How readings and true depths are related.
+    #[serde(default)]
+    pub model: DepthModel,
 }
 
 /// Encoding of depth images (REP-118).
@@ -85,55 +98,12 @@ pub enum DepthEncoding {
     F32Metres,
 }
 
-/// A rigid motion as it is written in a file.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RigidTransform {
-    /// x, y, z in metres.
-    pub translation_m: [f64; 3],
-    /// Quaternion x, y, z, w, as in ROS.
-    pub rotation_xyzw: [f64; 4],
-}
-
-impl RigidTransform {
-    /// As an isometry, the rotation normalised.
-    pub fn isometry(&self) -> Isometry3<f64> {
-        let [x, y, z, w] = self.rotation_xyzw;
-        let rotation = UnitQuaternion::try_new(Quaternion::new(w, x, y, z), 1.0e-9).unwrap_or_default();
-        Isometry3::from_parts(Translation3::from(Vector3::from(self.translation_m)), rotation)
-    }
-
-    fn check(&self) -> Result<(), (&'static str, String)> {
-        if !self.translation_m.iter().all(|x| x.is_finite()) {
-            return Err(("translation_m", "it must be three finite numbers".to_owned()));
-        }
-        let norm = self.rotation_xyzw.iter().map(|x| x * x).sum::<f64>().sqrt();
-        if norm.is_finite() && (norm - 1.0).abs() <= UNIT_TOLERANCE {
-            return Ok(());
-        }
-        Err(("rotation_xyzw", format!("its length is {norm}; a rotation must have length 1, in the order x, y, z, w")))
-    }
-}
-
 /// Why a rig file was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum RigError {
-    /// The file cannot be read.
-    #[error("rig file {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The file is far too large.
-    #[error("rig file {}: {bytes} bytes; a rig file has at most {MAX_FILE_BYTES}. Is it the right file?", path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// Its size.
-        bytes: u64,
-    },
+    /// The file cannot be read or written.
+    #[error("rig file {0}")]
+    File(FileError),
     /// The text is not YAML of this form.
     #[error("rig file {}: {message}", path.display())]
     Parse {
@@ -143,7 +113,9 @@ pub enum RigError {
         message: String,
     },
     /// The version is not known.
-    #[error("rig file {}: version is {found}, but this program reads version {RIG_VERSION}", path.display())]
+    #[error(
+        "rig file {}: version is {found}, but this program reads versions {OLDEST_VERSION} to {RIG_VERSION}", path.display()
+    )]
     Version {
         /// The file.
         path: PathBuf,
@@ -160,14 +132,6 @@ pub enum RigError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The file cannot be written.
-    #[error("rig file {} cannot be written: {source}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
 }
 
 /// Read first, so that a file of another version is told from a broken one.
@@ -182,12 +146,7 @@ impl Rig {
     /// # Errors
     /// [`RigError`] naming the file and the field.
     pub fn load(path: &Path) -> Result<Self, RigError> {
-        let read = |source| RigError::Read { path: path.to_owned(), source };
-        let bytes = std::fs::metadata(path).map_err(read)?.len();
-        if bytes > MAX_FILE_BYTES {
-            return Err(RigError::TooLarge { path: path.to_owned(), bytes });
-        }
-        Self::from_yaml(&std::fs::read_to_string(path).map_err(read)?, path)
+        Self::from_yaml(&text_file::read(path).map_err(RigError::File)?, path)
     }
 
     /// Reads and checks the text of a rig file; `path` is what errors call it.
@@ -197,10 +156,11 @@ impl Rig {
     pub fn from_yaml(text: &str, path: &Path) -> Result<Self, RigError> {
         let parse = |e: serde_saphyr::Error| RigError::Parse { path: path.to_owned(), message: e.to_string() };
         let VersionOnly { version: found } = serde_saphyr::from_str(text).map_err(parse)?;
-        if found != RIG_VERSION {
+        if !(OLDEST_VERSION..=RIG_VERSION).contains(&found) {
             return Err(RigError::Version { path: path.to_owned(), found });
         }
-        let rig: Self = serde_saphyr::from_str(text).map_err(parse)?;
+        let mut rig: Self = serde_saphyr::from_str(text).map_err(parse)?;
+        rig.version = RIG_VERSION;
         rig.check(path)?;
         Ok(rig)
     }
@@ -213,15 +173,14 @@ impl Rig {
         self.check(path)?;
         let text = serde_saphyr::to_string(self)
             .map_err(|e| RigError::Parse { path: path.to_owned(), message: e.to_string() })?;
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(".part");
-        std::fs::write(&beside, text)
-            .and_then(|()| std::fs::rename(&beside, path))
-            .map_err(|source| RigError::Write { path: path.to_owned(), source })
+        text_file::write(path, &text).map_err(RigError::File)
     }
 
     fn check(&self, path: &Path) -> Result<(), RigError> {
         let fault = |field: String, reason: String| Err(RigError::Field { path: path.to_owned(), field, reason });
+        if self.version != RIG_VERSION {
+            return Err(RigError::Version { path: path.to_owned(), found: self.version });
+        }
         if self.cameras.is_empty() {
             return fault("cameras".to_owned(), "a rig has at least one camera".to_owned());
         }
@@ -259,6 +218,14 @@ impl RigCamera {
         for (field, camera) in [("color", &self.color.intrinsics), ("depth", &self.depth.intrinsics)] {
             camera.check().map_err(|e| (format!("{field}.intrinsics"), e.to_string()))?;
         }
+        for (field, offset) in [("color", self.color.time_offset_s), ("depth", self.depth.time_offset_s)] {
+            // written so that NaN fails
+            if !(offset.abs() <= MAX_TIME_OFFSET_S) {
+                let reason = format!("it is {offset}; it must be within {MAX_TIME_OFFSET_S} s. Is it in seconds?");
+                return Err((format!("{field}.time_offset_s"), reason));
+            }
+        }
+        self.depth.model.check().map_err(|e| (format!("depth.model.{}", e.field), e.to_string()))?;
         let [near, far] = self.depth.range_m;
         if !(near >= 0.0 && near < far && far.is_finite()) {
             let reason =
@@ -285,9 +252,40 @@ impl RigCamera {
     }
 }
 
+/// Seconds of an offset as nanoseconds, to add to a stamp.
+fn nanos(offset_s: f64) -> i64 {
+    // a cast saturates, and NaN is 0
+    (offset_s * 1.0e9).round() as i64
+}
+
+impl ColorStream {
+    /// `time_offset_s` in nanoseconds, to add to a stamp.
+    pub fn time_offset_nanos(&self) -> i64 {
+        nanos(self.time_offset_s)
+    }
+}
+
+impl DepthStream {
+    /// `time_offset_s` in nanoseconds, to add to a stamp.
+    pub fn time_offset_nanos(&self) -> i64 {
+        nanos(self.time_offset_s)
+    }
+
+    /// Corrects readings in place by the model and drops what then lies outside of the range (0, "no reading").
+    pub fn correct(&self, depth_m: &mut [f32]) {
+        self.model.correct(depth_m);
+        let [near, far] = self.range_m.map(|z| z as f32);
+        for z in depth_m.iter_mut().filter(|z| !(near..=far).contains(*z)) {
+            *z = 0.0;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nalgebra::Vector3;
+    use proptest::prelude::*;
 
     fn rigs() -> Vec<PathBuf> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("rigs");
@@ -306,7 +304,7 @@ mod tests {
 
     #[test]
     fn every_rig_in_the_folder_loads_and_survives_saving() {
-        assert!(rigs().len() >= 2);
+        assert!(rigs().len() >= 7);
         for (i, file) in rigs().iter().enumerate() {
             let rig = Rig::load(file).unwrap();
             assert_eq!(file.file_stem().unwrap().to_str().unwrap(), rig.name);
@@ -324,7 +322,8 @@ mod tests {
             for camera in Rig::load(&file).unwrap().cameras {
                 let forward = camera.link_from_depth.isometry() * Vector3::z();
                 assert!((forward - Vector3::x()).norm() < 1e-6, "{}", camera.name);
-                assert!(camera.color_from_depth().rotation.angle() < 0.02);
+                // the depth cameras of the Kinects look down by some six degrees
+                assert!(camera.color_from_depth().rotation.angle() < 0.12, "{}", camera.name);
             }
         }
     }
@@ -333,7 +332,7 @@ mod tests {
     fn faults_name_the_file_and_the_field() {
         let good = text_of("realsense_d435i.yaml");
         for (from, to, said) in [
-            ("version: 1", "version: 9", "version is 9"),
+            ("version: 2", "version: 9", "version is 9"),
             ("fx: 382.919", "fx: -1.0", "cameras[0].depth.intrinsics"),
             ("fx: 382.919", "fx: many", "many"),
             ("range_m: [0.3, 3.0]", "range_m: [3.0, 0.3]", "depth.range_m"),
@@ -342,12 +341,74 @@ mod tests {
             ("frame_id: camera_color_optical_frame", "frame_id: \"\"", "color.frame_id"),
             ("frame_id: camera_color_optical_frame", "frame_id: camera_depth_optical_frame", "color_from_depth"),
             ("encoding: 16UC1", "encoding: 8UC1", "8UC1"),
+            ("encoding: 16UC1", "encoding: 16UC1\n      time_offset_s: 1e3", "depth.time_offset_s"),
+            ("encoding: 16UC1", "encoding: 16UC1\n      time_offset_s: .nan", ".nan"),
+            ("base_m: 0.0", "base_m: -1.0", "depth.model.noise.base_m"),
+            ("base_m: 0.0", "base: 0.0", "base"),
         ] {
             assert!(good.contains(from), "{from}");
             let message = fault(&good.replace(from, to));
             assert!(message.contains("my_rig.yaml") && message.contains(said), "{to}: {message}");
         }
-        assert!(fault("version: 1\nname: x\nsource: y\ncameras: []\n").contains("cameras"));
+        assert!(fault("version: 2\nname: x\nsource: y\ncameras: []\n").contains("cameras"));
         assert!(Rig::load(Path::new("/no/such/rig.yaml")).unwrap_err().to_string().contains("/no/such/rig.yaml"));
+    }
+
+    #[test]
+    fn a_file_of_version_1_is_read_with_neutral_defaults() {
+        let text = text_of("icl_nuim.yaml");
+        let old = text.replace("version: 2", "version: 1");
+        assert!(old != text && !old.contains("time_offset_s") && !old.contains("model:"));
+        let rig = Rig::from_yaml(&old, Path::new("old.yaml")).unwrap();
+        assert_eq!(rig, Rig::from_yaml(&text, Path::new("new.yaml")).unwrap());
+        let camera = &rig.cameras[0];
+        assert_eq!((camera.color.time_offset_nanos(), camera.depth.time_offset_nanos()), (0, 0));
+        assert_eq!(camera.depth.model, DepthModel::default());
+    }
+
+    #[test]
+    fn streams_know_their_time_and_depth() {
+        let good = text_of("realsense_d435i.yaml");
+        let text = good.replace("range_m: [0.3, 3.0]", "time_offset_s: -0.0125\n      range_m: [0.3, 3.0]");
+        let text = text.replace("model:", "model:\n        scale: 0.5\n        bias_m: 0.1");
+        let rig = Rig::from_yaml(&text, Path::new("my_rig.yaml")).unwrap();
+        let depth = &rig.cameras[0].depth;
+        assert_eq!(depth.time_offset_nanos(), -12_500_000);
+        let mut z = [2.0, 0.2, 7.0, f32::NAN];
+        depth.correct(&mut z);
+        assert_eq!(z, [1.1, 0.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn a_robot_may_carry_several_cameras_with_different_names() {
+        let mut rig = Rig::load(&rigs()[0]).unwrap();
+        let mut rear = rig.cameras[0].clone();
+        rig.cameras.push(rear.clone());
+        assert!(rig.save(Path::new("/no/such/rig.yaml")).unwrap_err().to_string().contains("cameras[1].name"));
+        rear.name = "rear".to_owned();
+        rig.cameras[1] = rear;
+        let text = serde_saphyr::to_string(&rig).unwrap();
+        assert_eq!(Rig::from_yaml(&text, Path::new("two.yaml")).unwrap(), rig);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gives_an_error(text in "\\PC{0,200}") {
+            prop_assert!(Rig::from_yaml(&text, Path::new("any.yaml")).is_err());
+        }
+
+        #[test]
+        fn a_damaged_file_gives_a_checked_rig_or_an_error(
+            file in 0..7usize, at in 0.0..1.0f64, length in 0..60usize, put in "[-0-9a-z:\\[\\]{}&*!|>'\"., \n]{0,12}"
+        ) {
+            let text = std::fs::read_to_string(&rigs()[file]).unwrap();
+            prop_assume!(text.is_ascii());
+            let at = (at * text.len() as f64) as usize;
+            let end = (at + length).min(text.len());
+            let damaged = format!("{}{put}{}", &text[..at], &text[end..]);
+            if let Ok(rig) = Rig::from_yaml(&damaged, Path::new("damaged.yaml")) {
+                prop_assert!(rig.check(Path::new("damaged.yaml")).is_ok());
+            }
+        }
     }
 }

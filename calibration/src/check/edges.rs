@@ -3,7 +3,7 @@
 use nalgebra::{Isometry3, Point3};
 
 use super::raster::Raster;
-use crate::camera::PinholeCamera;
+use crate::camera::{PinholeCamera, Projector};
 
 /// Depth steps above this plus [`JUMP_SHARE`] of the nearer depth are edges of objects, metres.
 const JUMP_M: f32 = 0.05;
@@ -57,6 +57,7 @@ pub fn carry_edges(
     color: &PinholeCamera,
     color_from_depth: &Isometry3<f64>,
 ) {
+    let color = Projector::new(color);
     edges.retain_mut(|edge| {
         let p_depth = depth.ray(f64::from(edge.u), f64::from(edge.v)) * f64::from(edge.depth_m);
         let p_color = color_from_depth * Point3::from(p_depth);
@@ -133,7 +134,7 @@ fn moments(values: &[f32]) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::camera::Distortion;
+    use crate::distortion::Distortion;
     use proptest::prelude::*;
 
     #[test]

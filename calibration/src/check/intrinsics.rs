@@ -1,6 +1,7 @@
 //! A camera_info and the size of its images in, whether they can belong together out.
 
 use super::verdict::{Finding, Verdict};
+use crate::distortion::Distortion;
 
 /// Fields of view of RGB-D cameras on the market, with room on either side, degrees: 40 (long range) to 120 (wide ToF).
 const FIELD_OF_VIEW_DEG: std::ops::RangeInclusive<f64> = 30.0..=130.0;
@@ -8,8 +9,6 @@ const FIELD_OF_VIEW_DEG: std::ops::RangeInclusive<f64> = 30.0..=130.0;
 const ASPECT_TOLERANCE: f64 = 0.05;
 /// A principal point further than this share of a side from the middle is unusual.
 const OFF_CENTRE: f64 = 0.2;
-/// Lens models of `sensor_msgs/distortion_models.hpp`, and `fisheye`, the name that some drivers give to `equidistant`.
-const LENS_MODELS: [&str; 4] = ["plumb_bob", "rational_polynomial", "equidistant", "fisheye"];
 
 /// The numbers of a camera_info, as they stand in the message.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -71,13 +70,14 @@ pub fn judge_info(name: &'static str, stream: &str, info: &InfoFacts<'_>, image:
     } else if (cx / width - 0.5).abs() > OFF_CENTRE || (cy / height - 0.5).abs() > OFF_CENTRE {
         fault(Verdict::Warn, format!("the principal point ({cx:.1}, {cy:.1}) is far from the middle"));
     }
-    let straight = info.coefficients.iter().all(|x| *x == 0.0);
-    if info.coefficients.iter().any(|x| !x.is_finite()) {
-        fault(Verdict::Fail, "a lens coefficient is not finite".to_owned());
-    } else if !straight && !LENS_MODELS.contains(&info.model) {
-        fault(Verdict::Fail, format!("lens model `{}` is unknown; {} are", info.model, LENS_MODELS.join(", ")));
-    }
-    let lens = if straight { "no distortion" } else { info.model };
+    let lens = match Distortion::from_ros(info.model, info.coefficients) {
+        Ok(Distortion::None) => "no distortion",
+        Ok(_) => info.model,
+        Err(error) => {
+            fault(Verdict::Fail, error.to_string());
+            info.model
+        }
+    };
     let numbers =
         format!("{stream}: {}x{}, fx {fx:.1}, field of view {horizontal:.1} degrees, {lens}", info.width, info.height);
     let message = [numbers].into_iter().chain(faults).collect::<Vec<_>>().join("; ");
@@ -111,7 +111,7 @@ mod tests {
             (InfoFacts { principal_px: [640.0, 240.0], ..good() }, Verdict::Fail, "outside"),
             (InfoFacts { principal_px: [100.0, 240.0], ..good() }, Verdict::Warn, "far from the middle"),
             (InfoFacts { principal_px: [f64::NAN, 240.0], ..good() }, Verdict::Fail, "outside"),
-            (InfoFacts { model: "omni", coefficients: &[0.1], ..good() }, Verdict::Fail, "`omni`"),
+            (InfoFacts { model: "omni", coefficients: &[0.1], ..good() }, Verdict::Fail, "omni"),
             (InfoFacts { coefficients: &[f64::NAN], ..good() }, Verdict::Fail, "finite"),
         ] {
             let finding = judge(info);

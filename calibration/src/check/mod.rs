@@ -13,6 +13,8 @@ mod peak;
 mod poses;
 mod raster;
 mod stamps;
+mod thin;
+mod timing;
 mod tree;
 mod unit;
 mod verdict;
@@ -27,6 +29,8 @@ pub use parallax::{DepthFit, DepthSample, Estimate, FitError, fit_depth, judge_s
 pub use poses::PoseTrack;
 pub use raster::{Raster, RasterError};
 pub use stamps::{StampReport, judge_clock, judge_pairs, judge_stamps, stamp_report};
+pub use thin::{thin_camera, thin_depth};
+pub use timing::{Between, judge_offset};
 pub use tree::{FrameEdge, TreeReport, examine_tree, judge_tree};
 pub use unit::{DepthStatistics, judge_missing, judge_unit};
 pub use verdict::{Finding, Verdict, overall};

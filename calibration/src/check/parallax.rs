@@ -17,7 +17,7 @@ use nalgebra::{Isometry3, Matrix3, Point3, Vector3};
 use super::peak::median;
 use super::poses::PoseTrack;
 use super::verdict::{Finding, Verdict, by_limits};
-use crate::camera::{PinholeCamera, RayTable};
+use crate::camera::{PinholeCamera, Projector, RayTable};
 
 /// Most pairs of images compared.
 const MAX_PAIRS: usize = 120;
@@ -128,7 +128,7 @@ struct View<'a> {
 type Parameters = Vector3<f64>;
 
 struct Problem<'a> {
-    camera: &'a PinholeCamera,
+    camera: Projector,
     rays: RayTable,
     views: Vec<View<'a>>,
     track: &'a PoseTrack,
@@ -167,7 +167,7 @@ pub fn fit_depth(
     if pairs.is_empty() {
         return Err(FitError::NoParallax);
     }
-    let problem = Problem { camera, rays, views, track, pairs };
+    let problem = Problem { camera: Projector::new(camera), rays, views, track, pairs };
     let q = problem.scan(offset_s).ok_or(FitError::NoOverlap)?;
     problem.refine(Parameters::new(q, 0.0, offset_s))
 }
@@ -244,7 +244,7 @@ impl Problem<'_> {
         let Some(j_from_i) = self.motion(pair, x[2], 0) else { return 0 };
         let around = [-TIME_STEP_NANOS, TIME_STEP_NANOS].map(|step| self.motion(pair, x[2], step));
         let (from, to) = (&self.views[pair.0], &self.views[pair.1]);
-        let (width, height) = (self.camera.width, self.camera.height);
+        let (width, height) = (self.rays.width, self.rays.height);
         let mut carried = 0;
         for at in (0..from.depth.len()).step_by(POINT_STRIDE) {
             if from.normals[at].x.is_nan() {
@@ -414,7 +414,7 @@ pub fn judge_scale(fit: &Result<DepthFit, FitError>) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::camera::Distortion;
+    use crate::distortion::Distortion;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 

@@ -85,7 +85,8 @@ impl PoseTrack {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::camera::{Distortion, PinholeCamera};
+    use crate::camera::PinholeCamera;
+    use crate::distortion::Distortion;
     use nalgebra::{Point3, Vector3};
     use proptest::prelude::*;
 

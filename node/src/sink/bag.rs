@@ -10,7 +10,7 @@ use image::{ExtendedColorType, ImageEncoder, codecs::jpeg::JpegEncoder, codecs::
 use mcap::records::MessageHeader;
 use nalgebra::Isometry3;
 use serde_bytes::Bytes;
-use vantage_calibration::{Distortion, PinholeCamera};
+use vantage_calibration::PinholeCamera;
 use vantage_scene::{ColorImage, DepthImage};
 
 use crate::wire::{
@@ -93,17 +93,14 @@ impl BagWriter {
     /// When it cannot be written.
     pub fn write_camera_info(&mut self, topic: &str, stamp: i64, frame: &str, camera: &PinholeCamera) -> Result<()> {
         let (fx, fy, cx, cy) = (camera.fx, camera.fy, camera.cx, camera.cy);
-        let d = match camera.distortion {
-            Distortion::None => [0.0; 5],
-            Distortion::PlumbBob(d) => d,
-        };
+        let (model, d) = camera.distortion.to_ros();
         let message = CameraInfo {
             header: header(stamp, frame),
             height: camera.height,
             width: camera.width,
-            distortion_model: "plumb_bob".to_owned(),
-            d: d.to_vec(),
-            k: [fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0],
+            distortion_model: model.to_owned(),
+            d,
+            k: camera.k(),
             r: [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
             p: [fx, 0.0, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0],
             binning_x: 0,

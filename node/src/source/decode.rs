@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use nalgebra::{Isometry3, Quaternion, Translation3, UnitQuaternion};
-use vantage_calibration::{Distortion, PinholeCamera};
+use vantage_calibration::{CameraError, PinholeCamera};
 use vantage_scene::{SensorEvent, Stream};
 
 use super::pixels::{self, PixelError};
@@ -20,7 +20,7 @@ pub enum DecodeError {
     Pixels(#[from] PixelError),
     /// The calibration makes no camera.
     #[error("camera_info: {0}")]
-    CameraInfo(String),
+    CameraInfo(CameraError),
 }
 
 /// What a topic carries.
@@ -111,26 +111,7 @@ fn transform_event(t: TransformStamped, is_static: bool) -> SensorEvent {
 
 fn camera_info(stream: Stream, bytes: &[u8]) -> Result<SensorEvent, DecodeError> {
     let info: CameraInfo = wire::decode(CameraInfo::TYPE, bytes)?;
-    let camera = camera_from_info(&info).map_err(DecodeError::CameraInfo)?;
+    let camera = PinholeCamera::from_ros(info.width, info.height, &info.k, &info.distortion_model, &info.d)
+        .map_err(DecodeError::CameraInfo)?;
     Ok(SensorEvent::CameraInfo { stream, stamp: info.header.stamp.nanos(), frame_id: info.header.frame_id, camera })
-}
-
-/// The camera of a CameraInfo message: K and D of the raw image.
-///
-/// # Errors
-/// In words: an unknown lens model, or numbers that make no camera.
-fn camera_from_info(info: &CameraInfo) -> Result<PinholeCamera, String> {
-    let mut coefficients = [0.0; 5];
-    for (to, from) in coefficients.iter_mut().zip(&info.d) {
-        *to = *from;
-    }
-    let straight = info.d.iter().all(|x| *x == 0.0);
-    let distortion = match info.distortion_model.as_str() {
-        _ if straight => Distortion::None,
-        "plumb_bob" if info.d.len() <= 5 => Distortion::PlumbBob(coefficients),
-        "plumb_bob" => return Err(format!("plumb_bob has {} coefficients, at most 5 are known", info.d.len())),
-        other => return Err(format!("lens model `{other}` is not supported; plumb_bob is")),
-    };
-    let k = &info.k;
-    PinholeCamera::new(info.width, info.height, k[0], k[4], k[2], k[5], distortion).map_err(|e| e.to_string())
 }
