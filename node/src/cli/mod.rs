@@ -1,5 +1,6 @@
 //! The command line `vantage`.
 
+mod calibrate;
 mod demo;
 mod replay;
 
@@ -19,6 +20,8 @@ struct Cli {
 enum Command {
     /// A procedural room, recorded, replayed and asked five questions, with the truth beside the answers.
     Demo(demo::DemoArgs),
+    /// Check the calibration of a recording, or estimate it from its motion.
+    Calibrate(calibrate::CalibrateArgs),
     /// Fuse a recording and answer questions about it.
     Replay(replay::ReplayArgs),
 }
@@ -35,6 +38,7 @@ pub fn main() -> ExitCode {
         .init();
     let result = match Cli::parse().command {
         Command::Demo(args) => demo::run(&args),
+        Command::Calibrate(args) => calibrate::run(&args),
         Command::Replay(args) => replay::run(&args),
     };
     match result {
