@@ -1,6 +1,7 @@
 //! The command line `vantage`.
 
 mod bench;
+mod calibrate;
 mod demo;
 mod replay;
 
@@ -22,6 +23,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Measure how fast the parts are on this machine.
     Bench(bench::BenchArgs),
+    /// Check the calibration of a recording, or estimate it from its motion.
+    Calibrate(calibrate::CalibrateArgs),
     /// Fuse a recording and answer questions about it.
     Replay(replay::ReplayArgs),
 }
@@ -39,6 +42,7 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Bench(args) => bench::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Calibrate(args) => calibrate::run(&args),
         Command::Replay(args) => replay::run(&args),
     };
     match result {
