@@ -9,7 +9,7 @@ use super::normals::unit_or_up;
 /// Points that one task averages on its own before the results are merged, in order. Fixed, so that sums are added in
 /// the same order on every machine; enough that few voxels are left to merge, few enough that a core's cache holds them.
 const POINTS_PER_TASK: usize = 1 << 17;
-/// Tasks that run at once, each with tables that the tasks after it use again.
+/// Tasks that run at once, each with tables that later tasks use again.
 const TASKS: usize = 16;
 /// Points whose cells are computed at once, as vectors.
 const POINTS_PER_BLOCK: usize = 256;
@@ -47,10 +47,13 @@ pub fn voxel_downsample(
     CloudError::check_length("colors", colors.len(), positions.len())?;
     CloudError::check_length("normals", normals.map_or(positions.len(), <[_]>::len), positions.len())?;
     let mut merged = VoxelSums::new();
-    let mut tasks = vec![VoxelSums::new(); positions.len().div_ceil(POINTS_PER_TASK).min(TASKS)];
+    // two sets of tasks: while one is merged, the other is filled
+    let mut next = vec![VoxelSums::new(); positions.len().div_ceil(POINTS_PER_TASK).min(TASKS)];
+    let mut filled = next.clone();
+    let mut filled_count = 0;
     for start in (0..positions.len()).step_by(TASKS * POINTS_PER_TASK) {
-        let filled = tasks.len().min((positions.len() - start).div_ceil(POINTS_PER_TASK));
-        tasks[..filled].par_iter_mut().enumerate().for_each(|(task, sums)| {
+        let count = next.len().min((positions.len() - start).div_ceil(POINTS_PER_TASK));
+        let fill = |(task, sums): (usize, &mut VoxelSums)| {
             let first = start + task * POINTS_PER_TASK;
             let range = first..(first + POINTS_PER_TASK).min(positions.len());
             sums.set_from_points(
@@ -59,11 +62,15 @@ pub fn voxel_downsample(
                 normals.map(|n| &n[range]),
                 voxel_m,
             );
-        });
-        for task in &tasks[..filled] {
-            merged.merge(task);
-        }
+        };
+        rayon::join(
+            || filled[..filled_count].iter().for_each(|task| merged.merge(task)),
+            || next[..count].par_iter_mut().enumerate().for_each(fill),
+        );
+        std::mem::swap(&mut filled, &mut next);
+        filled_count = count;
     }
+    filled[..filled_count].iter().for_each(|task| merged.merge(task));
     merged.means(out);
     Ok(())
 }
@@ -269,7 +276,7 @@ mod tests {
 
     #[test]
     fn many_tasks_give_what_one_gives_and_threads_change_no_bit() {
-        let points = walk(3 * POINTS_PER_TASK + 77, 1.0, 5);
+        let points = walk((2 * TASKS + 3) * POINTS_PER_TASK + 77, 1.0, 5);
         check_against_naive(&points, 0.02);
         let on_threads = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
