@@ -17,6 +17,8 @@ const FRAMES: &[&str] = &["../shared/data/livingroom1", "../shared/data/sun3d5"]
 /// What runs Open3D: on the frames, and on the points that `vantage bench scene` wrote.
 const FUSION_PEER: &str = "tests/python/bench_open3d_fusion.py";
 const CLOUDS_PEER: &str = "tests/python/bench_open3d_clouds.py";
+/// A point as `vantage bench scene` writes it: three f32, three bytes.
+const POINT_BYTES: u64 = 15;
 /// Times that everything is measured; the median counts.
 const RUNS: &str = "5";
 
@@ -100,7 +102,8 @@ fn ratios(layout: &Layout, program: &Path, python: &Path, folder: &Path) -> Resu
             command
         };
         let mut theirs = lines(script(FUSION_PEER).arg(folder).arg(RUNS))?;
-        theirs.extend(lines(script(CLOUDS_PEER).arg(&points).arg(RUNS))?);
+        let bytes = std::fs::metadata(&points).with_context(|| format!("reading {}", points.display()))?.len();
+        theirs.extend(lines(script(CLOUDS_PEER).arg(&points).arg((bytes / POINT_BYTES).to_string()))?);
         join(&ours, &theirs)
     })();
     if points.exists() {
