@@ -125,9 +125,7 @@ fn made_up(
     fixed: &[SensorEvent],
 ) -> Vec<SensorEvent> {
     let recorded = |id: CameraId, stream: Stream| roles.values().any(|role| *role == (id, Carries::CameraInfo(stream)));
-    // one camera_info serves aligned streams, and that of depth has been looked for
-    let mut events =
-        known.infos(|id, stream| recorded(id, stream) || (stream == Stream::Color && recorded(id, Stream::Depth)));
+    let mut events = known.infos(recorded);
     let placed: BTreeSet<String> = fixed
         .iter()
         .filter_map(|event| match event {
