@@ -31,8 +31,10 @@ pub struct FusionSettings {
     pub voxel_size_m: f32,
     /// Depths beyond this are not fused, metres.
     pub max_depth_m: f32,
-    /// Most blocks of the map.
-    pub max_blocks: usize,
+    /// Most memory of the map, bytes.
+    pub max_map_bytes: usize,
+    /// Time after which what is not seen again has lost half of its weight, seconds; never without it.
+    pub decay_half_life_s: Option<f32>,
     /// Motion that makes a view worth looking at, metres...
     pub keyframe_translation_m: f64,
     /// ...or radians.
@@ -55,7 +57,8 @@ impl Default for FusionSettings {
             max_waiting_bytes: sync.max_waiting_bytes,
             voxel_size_m: tsdf.voxel_size_m,
             max_depth_m: tsdf.max_depth_m,
-            max_blocks: tsdf.max_blocks,
+            max_map_bytes: tsdf.max_bytes,
+            decay_half_life_s: tsdf.decay_half_life_s,
             keyframe_translation_m: keyframes.translation_m,
             keyframe_rotation_rad: keyframes.rotation_rad,
             keyframe_new_surface: keyframes.new_surface_share,
@@ -79,7 +82,9 @@ impl FusionSettings {
             voxel_size_m: self.voxel_size_m,
             truncation_m: TRUNCATION_VOXELS * self.voxel_size_m,
             max_depth_m: self.max_depth_m,
-            max_blocks: self.max_blocks,
+            max_bytes: self.max_map_bytes,
+            decay_half_life_s: self.decay_half_life_s,
+            ..TsdfConfig::default()
         };
         let keyframes = KeyframeConfig {
             translation_m: self.keyframe_translation_m,

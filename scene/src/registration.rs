@@ -20,7 +20,8 @@ const MAX_MAGNIFICATION: f32 = 4.0;
 ///
 /// Every reading is carried over as the small quad that its pixel covers. Quads of one surface meet halfway, so that none of
 /// it shows holes in a finer target, and carry its slope; at an edge a quad ends with its own pixel. Where several quads fall
-/// on one pixel the nearest wins.
+/// on one pixel the nearest wins. A surface that only the target sees, such as a box's side, cannot be known: there is no
+/// depth, or that of what lies behind it.
 ///
 /// `rays` are those of the depth camera; when their size is not that of `depth`, `out` has no readings. Coordinates are held
 /// in f32: good to a thousandth of a pixel.
@@ -44,9 +45,9 @@ pub fn register_depth(
     let carrier = Carrier::new(target, target_from_depth);
     let spaced = |v: usize| &rays.rays[v * width..][..width];
     let mut rows = depth.data.chunks_exact(width).zip(rays.rays.chunks_exact(width));
-    // this row and the one below as the target sees them, and what joins neighbours: above, to the right, below
+    // this row and the one below as the target sees them, and what joins each pixel to the one above
     let (mut row, mut below) = (vec![Carried::NONE; width], vec![Carried::NONE; width]);
-    let (mut up, mut right, mut down) = (vec![Link::NONE; width], vec![Link::NONE; width], vec![Link::NONE; width]);
+    let mut up = vec![Link::NONE; width];
     if let Some((readings, rays)) = rows.next() {
         carrier.carry(readings, rays, &mut row);
     }
@@ -58,31 +59,34 @@ pub fn register_depth(
             Some((readings, rays)) => carrier.carry(readings, rays, &mut below),
             None => below.fill(Carried::NONE),
         }
-        for (u, link) in right.iter_mut().enumerate() {
-            *link = row.get(u + 1).map_or(Link::NONE, |next| carrier.link(&row[u], next, spacing(here, u)));
-        }
-        for (u, link) in down.iter_mut().enumerate() {
-            *link = carrier.link(&row[u], &below[u], (other[u][1] - here[u][1]).abs());
-        }
-        for (u, pixel) in row.iter().enumerate().filter(|(_, pixel)| pixel.z > 0.0) {
-            let left = if u > 0 { right[u - 1] } else { Link::NONE };
-            let step = |axis: usize| {
-                let pitch = if axis == 0 { spacing(here, u) } else { (other[u][1] - here[u][1]).abs() };
-                carrier.step(pixel, axis, pitch)
-            };
-            let along = Extent::new(left, right[u], || step(0));
-            let across = Extent::new(up[u], down[u], || step(1));
-            draw(pixel, &along, &across, out);
+        let mut left = Link::NONE;
+        for (u, (((pixel, below), up), (ray, other))) in
+            row.iter().zip(&below).zip(&mut up).zip(here.iter().zip(other)).enumerate()
+        {
+            let beside = if u + 1 < width { u + 1 } else { u.saturating_sub(1) };
+            let pitch = [(here[beside][0] - ray[0]).abs(), (other[1] - ray[1]).abs()];
+            let right = row.get(u + 1).map_or(Link::NONE, |next| carrier.link(pixel, next, pitch[0]));
+            let down = carrier.link(pixel, below, pitch[1]);
+            let above = std::mem::replace(up, down);
+            if pixel.z > 0.0 {
+                let along = Extent::new(left, right, || carrier.step(pixel, 0, pitch[0]));
+                let across = Extent::new(above, down, || carrier.step(pixel, 1, pitch[1]));
+                draw(pixel, &along, &across, out);
+            }
+            left = right;
         }
         (row, below) = (below, row);
-        (up, down) = (down, up);
     }
 }
 
-/// How far the rays of neighbouring pixels of a row are apart.
-fn spacing(rays: &[[f32; 2]], u: usize) -> f32 {
-    let other = if u + 1 < rays.len() { u + 1 } else { u.saturating_sub(1) };
-    (rays[other][0] - rays[u][0]).abs()
+/// The lesser of two, the second when one is NaN: a single instruction, where `f32::min` takes four.
+fn lesser(a: f32, b: f32) -> f32 {
+    if a < b { a } else { b }
+}
+
+/// The greater of two, the second when one is NaN.
+fn greater(a: f32, b: f32) -> f32 {
+    if a > b { a } else { b }
 }
 
 /// A reading as the target sees it.
@@ -138,8 +142,8 @@ impl Extent {
             back = if has_before { back } else { half };
             forth = if has_after { forth } else { half };
         }
-        let low = [forth[0].min(-back[0]), forth[1].min(-back[1])];
-        let high = [forth[0].max(-back[0]), forth[1].max(-back[1])];
+        let low = [lesser(forth[0], -back[0]), lesser(forth[1], -back[1])];
+        let high = [greater(forth[0], -back[0]), greater(forth[1], -back[1])];
         Self { low, high, span, rise }
     }
 }
@@ -198,8 +202,8 @@ impl Carrier {
     /// Joins neighbours, whose rays are `pitch` apart, when they belong to one surface.
     #[inline]
     fn link(&self, from: &Carried, to: &Carried, pitch: f32) -> Link {
-        let (change, near) = (to.z - from.z, from.z.min(to.z));
-        let steepest = near * MAX_SLOPE.min(MAX_PARALLAX * near * self.inverse_baseline);
+        let (change, near) = (to.z - from.z, lesser(from.z, to.z));
+        let steepest = near * lesser(MAX_SLOPE, MAX_PARALLAX * near * self.inverse_baseline);
         let joined = near > 0.0 && change.abs() <= pitch * steepest;
         let half = [0.5 * (to.at[0] - from.at[0]), 0.5 * (to.at[1] - from.at[1])];
         Link { half, rise: if joined { 0.5 * change } else { f32::INFINITY } }
@@ -223,9 +227,10 @@ fn draw(pixel: &Carried, along: &Extent, across: &Extent, out: &mut DepthImage) 
     // pixel centres lie at integers; the casts saturate, and NaN is 0
     let pixels = |k: usize, side: u32| {
         let (low, high) = (at[k] + along.low[k] + across.low[k], at[k] + along.high[k] + across.high[k]);
-        let whole = low.max(0.0) as usize;
-        let first = whole + usize::from(low > whole as f32);
-        first..((high + 1.0).max(0.0) as usize).min(side as usize)
+        let whole = greater(low, 0.0) as i32;
+        let first = whole.saturating_add(i32::from(low > whole as f32));
+        let end = (greater(high + 1.0, 0.0) as i32).min(side as i32);
+        first as usize..end as usize
     };
     let (columns, rows) = (pixels(0, out.width), pixels(1, out.height));
     if columns.is_empty() || rows.is_empty() {
@@ -244,9 +249,52 @@ fn draw(pixel: &Carried, along: &Extent, across: &Extent, out: &mut DepthImage) 
         let line = &mut out.data[v * width..][..width];
         let start = slope[1] * (v as f32 - at[1]) - slope[0] * at[0];
         for (to, u) in line[columns.clone()].iter_mut().zip(columns.start..) {
-            let here = z + (start + slope[0] * u as f32).max(-swing).min(swing);
+            let here = z + lesser(greater(start + slope[0] * u as f32, -swing), swing);
             if *to == 0.0 || here < *to {
                 *to = here;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nalgebra::Vector3;
+    use proptest::prelude::*;
+    use vantage_calibration::Distortion;
+
+    #[test]
+    fn the_same_camera_sees_the_same_depth() {
+        let camera = PinholeCamera::new(80, 60, 50.0, 50.0, 39.5, 29.5, Distortion::None).unwrap();
+        // steps of every height, and holes
+        let readings =
+            (0..80 * 60).map(|i| if i % 7 == 0 { 0.0 } else { 0.3 + ((i * 37) % 101) as f32 * 0.05 }).collect();
+        let depth = DepthImage::new(80, 60, readings).unwrap();
+        let mut out = DepthImage::new(1, 1, vec![9.0]).unwrap();
+        register_depth(&depth, &RayTable::new(&camera), &camera, &Isometry3::identity(), &mut out);
+        assert_eq!(out, depth);
+        // rays of another camera
+        let other = RayTable::new(&camera.scaled(40, 30));
+        register_depth(&depth, &other, &camera, &Isometry3::identity(), &mut out);
+        assert!(out.data.len() == 80 * 60 && out.data.iter().all(|z| *z == 0.0));
+    }
+
+    proptest! {
+        #[test]
+        fn any_pose_and_any_lens_give_depths_or_none(
+            t in prop::array::uniform3(-3.0..3.0f64), r in prop::array::uniform3(-3.0..3.0f64), far in prop::bool::ANY,
+            k1 in -1.5..1.0f64, readings in prop::collection::vec(prop::num::f32::ANY, 16 * 12),
+        ) {
+            let lens = Distortion::PlumbBob([k1, 0.0, 0.01, 0.0, 0.0]);
+            let camera = PinholeCamera::new(16, 12, 10.0, 10.0, 7.5, 5.5, lens).unwrap();
+            let scale = if far { 1e30 } else { 1.0 };
+            let pose = Isometry3::new(Vector3::from(t) * scale, Vector3::from(r));
+            let depth = DepthImage::new(16, 12, readings).unwrap();
+            let mut out = DepthImage::new(1, 1, vec![0.0]).unwrap();
+            for target in [camera, PinholeCamera { distortion: Distortion::None, ..camera.scaled(64, 64) }] {
+                register_depth(&depth, &RayTable::new(&camera), &target, &pose, &mut out);
+                prop_assert!(out.data.iter().all(|z| z.is_finite() && *z >= 0.0));
             }
         }
     }

@@ -128,8 +128,10 @@ impl Storage for McapStorage {
                 Some(Err(e)) => return Err(damaged(&self.path, self.chunk_offset, &e)),
                 Some(Ok(IndexedReadEvent::Message { header, data })) => {
                     let place = format!("chunk at byte {}, log time {}", self.chunk_offset, header.log_time);
+                    // times beyond the year 2262 are nonsense, but no reason to refuse the message
+                    let log_nanos = i64::try_from(header.log_time).unwrap_or(i64::MAX);
                     match self.topic_of_channel.get(&header.channel_id) {
-                        Some(&topic) => return Ok(Some(RawMessage { topic, place, data: data.to_vec() })),
+                        Some(&topic) => return Ok(Some(RawMessage { topic, log_nanos, place, data: data.to_vec() })),
                         None => continue,
                     }
                 }

@@ -5,6 +5,7 @@ pub mod decode;
 mod error;
 mod mcap_storage;
 pub mod pixels;
+mod redwood;
 mod rig;
 mod sqlite_storage;
 mod storage;
@@ -12,6 +13,7 @@ mod topics;
 
 pub use bag::BagSource;
 pub use error::SourceError;
+pub use redwood::{FRAME_PERIOD_NANOS, RedwoodFolder};
 pub use rig::{KnownCameras, camera_id};
 pub use storage::{RawMessage, Storage, TopicInfo, open_storage};
 pub use topics::{CameraTopics, TopicChoice, TopicRequest, choose_topics};

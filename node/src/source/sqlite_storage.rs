@@ -80,6 +80,7 @@ impl SqliteStorage {
             if let Some(&topic) = self.topic_of_id.get(&topic_id) {
                 self.page.push_back(RawMessage {
                     topic,
+                    log_nanos: timestamp,
                     place: format!("message row {id}, log time {timestamp}"),
                     data,
                 });

@@ -25,6 +25,8 @@ pub struct TopicInfo {
 pub struct RawMessage {
     /// Index of its topic.
     pub topic: usize,
+    /// When it was recorded, nanoseconds since the epoch.
+    pub log_nanos: i64,
     /// Where it stands in the file, in words.
     pub place: String,
     /// The CDR bytes.
