@@ -29,7 +29,8 @@ pub(crate) fn scene(frames: &[PathBuf], json: bool) -> Result<()> {
     let program = release(&layout)?;
     let mut count = 0;
     for folder in &folders {
-        let name = folder.file_name().map_or_else(|| folder.display().to_string(), |n| n.to_string_lossy().into_owned());
+        let name =
+            folder.file_name().map_or_else(|| folder.display().to_string(), |n| n.to_string_lossy().into_owned());
         for ratio in ratios(&layout, &program, &python, folder)? {
             count += 1;
             if json {
@@ -63,10 +64,7 @@ pub(crate) fn soak(frames: Option<&Path>, json: bool) -> Result<()> {
     let folders = folders(&layout, &named)?;
     let program = release(&layout)?;
     process::foreground(
-        Command::new(program)
-            .args(["bench", "soak", "--frames"])
-            .arg(&folders[0])
-            .args(json.then_some("--json")),
+        Command::new(program).args(["bench", "soak", "--frames"]).arg(&folders[0]).args(json.then_some("--json")),
     )
 }
 
@@ -91,7 +89,10 @@ fn ratios(layout: &Layout, program: &Path, python: &Path, folder: &Path) -> Resu
     let points = std::env::temp_dir().join(format!("vantage-bench-{}.points", std::process::id()));
     let joined = (|| {
         let mut ours = Command::new(program);
-        ours.args(["bench", "scene", "--json", "--runs", RUNS, "--frames"]).arg(folder).arg("--points-out").arg(&points);
+        ours.args(["bench", "scene", "--json", "--runs", RUNS, "--frames"])
+            .arg(folder)
+            .arg("--points-out")
+            .arg(&points);
         let ours = lines(&mut ours)?;
         let script = |path: &str| {
             let mut command = Command::new(python);
@@ -125,7 +126,8 @@ fn lines(command: &mut Command) -> Result<Vec<Value>> {
 
 /// A ratio for each of ours; it is an error when theirs lacks one.
 fn join(ours: &[Value], theirs: &[Value]) -> Result<Vec<Value>> {
-    let by_name: BTreeMap<&str, &Value> = theirs.iter().filter_map(|line| Some((line["name"].as_str()?, line))).collect();
+    let by_name: BTreeMap<&str, &Value> =
+        theirs.iter().filter_map(|line| Some((line["name"].as_str()?, line))).collect();
     ours.iter()
         .map(|line| {
             let name = line["name"].as_str().context("a measurement without a name")?;
@@ -148,7 +150,8 @@ mod tests {
     #[test]
     fn measurements_are_joined_by_name_and_a_missing_one_is_an_error() {
         let ours = [json!({"name": "a", "ms": 2.0}), json!({"name": "b", "ms": 4.0})];
-        let theirs = [json!({"name": "b", "peer": "p", "peer_ms": 4.0}), json!({"name": "a", "peer": "p", "peer_ms": 6.0})];
+        let theirs =
+            [json!({"name": "b", "peer": "p", "peer_ms": 4.0}), json!({"name": "a", "peer": "p", "peer_ms": 6.0})];
         let joined = join(&ours, &theirs).unwrap();
         assert_eq!((joined[0]["ratio"].as_f64(), joined[1]["ratio"].as_f64()), (Some(3.0), Some(1.0)));
         assert!(join(&ours, &theirs[..1]).unwrap_err().to_string().contains('a'));

@@ -47,6 +47,9 @@ pub(crate) struct Settings {
     /// Depths beyond this are not fused, metres.
     #[arg(long, default_value_t = DEFAULT_MAX_DEPTH_M, value_parser = |text: &str| number(text, 0.2, 30.0))]
     pub(crate) max_depth: f32,
+    /// Most memory of the map, MB; when it is used up, what is far away and long unseen makes room.
+    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(crate) map_mb: u32,
     /// Frame that everything is fused in.
     #[arg(long, default_value = "odom")]
     pub(crate) global_frame: String,
@@ -110,6 +113,7 @@ impl Settings {
             sync_tolerance_s: f64::from(self.sync_tolerance),
             voxel_size_m: self.voxel,
             max_depth_m: self.max_depth,
+            max_map_bytes: (self.map_mb as usize) << 20,
             ..FusionSettings::default()
         };
         settings.engine()

@@ -12,10 +12,8 @@ use comfy_table::Table;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use vantage_calibration::RayTable;
-use vantage_scene::{
-    PointCloud, RgbdFrame, TsdfConfig, TsdfMap, VoxelMeans, cluster_points, estimate_normals, unproject,
-    voxel_downsample,
-};
+use vantage_scene::cloud::{VoxelMeans, cluster_points, estimate_normals, voxel_downsample};
+use vantage_scene::{PointCloud, RgbdFrame, TsdfConfig, TsdfMap, unproject};
 
 use super::{FramesArgs, median};
 use crate::sink::stdout;
@@ -81,7 +79,8 @@ impl RawFrame {
     /// The frame with its depth read from the raw picture.
     fn read(&self) -> Result<RgbdFrame> {
         let (width, height) = (self.frame.depth.width, self.frame.depth.height);
-        let raw = RawImage { width, height, step: 2 * width, encoding: "16UC1", big_endian: false, data: &self.depth_mm };
+        let raw =
+            RawImage { width, height, step: 2 * width, encoding: "16UC1", big_endian: false, data: &self.depth_mm };
         Ok(RgbdFrame { depth: Arc::new(raw_depth(&raw)?), ..self.frame.clone() })
     }
 }

@@ -135,7 +135,8 @@ pub(crate) fn run(args: &SoakArgs) -> Result<()> {
 
 /// Resident memory of this process, MB.
 fn resident_mb() -> Result<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").context("/proc/self/status says how much memory is resident")?;
+    let status =
+        std::fs::read_to_string("/proc/self/status").context("/proc/self/status says how much memory is resident")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("/proc/self/status has no VmRSS")?;
     let kb: f64 = line.trim().trim_end_matches("kB").trim().parse().context("VmRSS is no number")?;
     Ok(kb / 1024.0)
