@@ -237,7 +237,7 @@ pub struct RgbdFrame {
     pub color: Arc<ColorImage>,
     /// Depth.
     pub depth: Arc<DepthImage>,
-    /// Intrinsics at the depth image's size.
+    /// Intrinsics at the depth image's size. Frames of a [`crate::Synchronizer`] have a straight lens.
     pub camera: PinholeCamera,
     /// Pose of the optical frame (z forward, x right, y down) in the world.
     pub world_from_camera: Isometry3<f64>,

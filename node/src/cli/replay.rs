@@ -10,7 +10,7 @@ use vantage_calibration::Rig;
 use vantage_model::{Answer, AskOptions, Reasoner, ViewStrategy};
 use vantage_scene::Scene;
 
-use crate::engine::{EngineConfig, FusionSettings, Replay, fuse_recording};
+use crate::engine::{DEFAULT_MAX_DEPTH_M, DEFAULT_VOXEL_M, EngineConfig, FusionSettings, Replay, fuse_recording};
 use crate::questions::{self, Known};
 use crate::sink::folder::OutFolder;
 use crate::sink::json::Line;
@@ -42,10 +42,10 @@ pub(crate) struct Settings {
     #[arg(long)]
     pub(crate) out: Option<PathBuf>,
     /// Side of a map voxel, metres.
-    #[arg(long, default_value_t = 0.03, value_parser = |text: &str| number(text, 0.002, 0.5))]
+    #[arg(long, default_value_t = DEFAULT_VOXEL_M, value_parser = |text: &str| number(text, 0.002, 0.5))]
     pub(crate) voxel: f32,
     /// Depths beyond this are not fused, metres.
-    #[arg(long, default_value_t = 4.0, value_parser = |text: &str| number(text, 0.2, 30.0))]
+    #[arg(long, default_value_t = DEFAULT_MAX_DEPTH_M, value_parser = |text: &str| number(text, 0.2, 30.0))]
     pub(crate) max_depth: f32,
     /// Most memory of the map, MB; when it is used up, what is far away and long unseen makes room.
     #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=65_536))]

@@ -205,6 +205,7 @@ fn from_ros(value: &ParameterValue) -> Value {
         ParameterValue::Integer(x) => Value::Integer(*x),
         ParameterValue::Double(x) => Value::Double(*x),
         ParameterValue::String(x) => Value::Text(x.clone()),
+        ParameterValue::StringArray(x) => Value::Texts(x.clone()),
         other => Value::Other(other.type_name()),
     }
 }
@@ -215,6 +216,7 @@ fn to_ros(value: &Value) -> ParameterValue {
         Value::Integer(x) => ParameterValue::Integer(*x),
         Value::Double(x) => ParameterValue::Double(*x),
         Value::Text(x) => ParameterValue::String(x.clone()),
+        Value::Texts(x) => ParameterValue::StringArray(x.clone()),
         Value::Other(_) => ParameterValue::NotSet,
     }
 }

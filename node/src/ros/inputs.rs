@@ -1,25 +1,30 @@
-//! Subscriptions in, the newest complete frame out.
+//! Subscriptions in, the newest complete frame of each camera out.
 //!
 //! Each stream is drained by its own task, because a stream that is not read drops its newest message. An image waits in a
 //! slot where a newer one replaces it, so that a slow decoder sees the newest and never a backlog.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
 use futures::{Stream, StreamExt};
 use tokio::sync::watch;
-use vantage_node::live::Intake;
+use vantage_node::live::{Intake, NewestFrames};
+use vantage_node::source::KnownCameras;
 use vantage_node::source::decode::{Carries, decode};
-use vantage_scene::{RgbdFrame, SyncConfig, SyncStats};
+use vantage_scene::{CameraId, SyncConfig, SyncStats};
 
 use super::bus::{Bus, Delivery};
-use super::topics::{INPUTS, Input};
+use super::topics::{Camera, INPUTS, Input};
 
 /// What came on one topic.
 #[derive(Debug)]
 pub(crate) struct Heard {
-    pub(crate) input: &'static Input,
+    /// Of which camera; `None` for the transforms, which all share.
+    pub(crate) camera_id: Option<CameraId>,
+    /// Nothing can be fused without it.
+    pub(crate) needed: bool,
     /// Full name.
     pub(crate) topic: String,
     pub(crate) type_name: &'static str,
@@ -40,59 +45,100 @@ impl Heard {
     }
 }
 
-/// All subscriptions of the camera.
+/// All subscriptions.
 pub(crate) struct Inputs {
     pub(crate) topics: Vec<Arc<Heard>>,
+    pub(crate) cameras: Vec<Camera>,
     intake: Arc<Mutex<Intake>>,
-    frames: watch::Receiver<Option<RgbdFrame>>,
+    frames: Arc<NewestFrames>,
+}
+
+/// What the node listens to, and how.
+pub(crate) struct Wanted {
+    pub(crate) cameras: Vec<Camera>,
+    /// What a rig file says about them.
+    pub(crate) known: KnownCameras,
+    pub(crate) compressed: bool,
+    pub(crate) reliable: bool,
 }
 
 /// Where decoded messages go.
 #[derive(Clone)]
 struct Joint {
     intake: Arc<Mutex<Intake>>,
-    frames: Arc<watch::Sender<Option<RgbdFrame>>>,
+    frames: Arc<NewestFrames>,
 }
 
 impl Inputs {
     /// Subscribes to everything; must be called inside the runtime that shall decode.
-    pub(crate) fn subscribe(bus: &mut Bus, sync: SyncConfig, compressed: bool, reliable: bool) -> Result<Self> {
-        let intake = Arc::new(Mutex::new(Intake::new(sync)));
-        let (sender, frames) = watch::channel(None);
-        let joint = Joint { intake: Arc::clone(&intake), frames: Arc::new(sender) };
-        let mut topics = Vec::new();
-        for input in INPUTS {
-            let carries = input.carries(compressed);
-            let delivery = match carries {
-                Carries::Transforms { fixed: false } => Delivery::Burst,
-                Carries::Transforms { fixed: true } => Delivery::Latched,
-                _ => Delivery::reliable(reliable),
-            };
-            let topic = input.topic(bus.resolve(input.name), compressed);
-            let type_name = input.type_name(compressed);
-            let messages = bus.listen(&topic, type_name, delivery)?;
-            tracing::info!("listening to {topic} ({type_name})");
-            let counters = (AtomicU64::new(0), AtomicU64::new(0));
-            let heard =
-                Arc::new(Heard { input, topic, type_name, delivery, received: counters.0, decoded: counters.1 });
-            topics.push(Arc::clone(&heard));
-            match carries {
-                Carries::Images { .. } => {
-                    let (slot, newest) = watch::channel(None);
-                    tokio::spawn(drain(messages, slot, Arc::clone(&heard)));
-                    tokio::spawn(decode_newest(newest, carries, heard, joint.clone()));
-                }
-                _ => {
-                    tokio::spawn(decode_all(messages, carries, heard, joint.clone()));
-                }
+    pub(crate) fn subscribe(bus: &mut Bus, mut sync: SyncConfig, wanted: Wanted) -> Result<Self> {
+        let Wanted { cameras, known, compressed, reliable } = wanted;
+        sync.corrections.extend(known.corrections());
+        let mut intake = Intake::new(sync);
+        // messages override these: a later camera_info replaces one, a later transform takes the frame to itself
+        intake.prepare(known.infos(|_, _| false));
+        intake.prepare(known.transforms(&BTreeSet::new()));
+        let (intake, frames) = (Arc::new(Mutex::new(intake)), Arc::new(NewestFrames::default()));
+        let mut inputs = Self { topics: Vec::new(), cameras, intake, frames };
+        for input in INPUTS.iter().filter(|input| !input.is_of_camera()) {
+            inputs.listen(bus, input, None, compressed, reliable)?;
+        }
+        for camera in inputs.cameras.clone() {
+            for input in INPUTS.iter().filter(|input| input.is_of_camera()) {
+                inputs.listen(bus, input, Some((&camera, known.knows(camera.id))), compressed, reliable)?;
             }
         }
-        Ok(Self { topics, intake, frames })
+        Ok(inputs)
     }
 
-    /// The newest complete frame.
-    pub(crate) fn frames(&self) -> watch::Receiver<Option<RgbdFrame>> {
-        self.frames.clone()
+    /// Subscribes to one topic; `camera` comes with whether its intrinsics are known already.
+    fn listen(
+        &mut self,
+        bus: &mut Bus,
+        input: &'static Input,
+        camera: Option<(&Camera, bool)>,
+        compressed: bool,
+        reliable: bool,
+    ) -> Result<()> {
+        let carries = input.carries(compressed);
+        let delivery = match carries {
+            Carries::Transforms { fixed: false } => Delivery::Burst,
+            Carries::Transforms { fixed: true } => Delivery::Latched,
+            _ => Delivery::reliable(reliable),
+        };
+        let name = camera.map_or_else(|| input.name.to_owned(), |(camera, _)| input.name_for(camera));
+        let topic = input.topic(bus.resolve(&name), compressed);
+        let type_name = input.type_name(compressed);
+        let messages = bus.listen(&topic, type_name, delivery)?;
+        tracing::info!("listening to {topic} ({type_name})");
+        let is_known = matches!(carries, Carries::CameraInfo(_)) && camera.is_some_and(|(_, known)| known);
+        let heard = Arc::new(Heard {
+            camera_id: camera.map(|(camera, _)| camera.id),
+            needed: input.needed && !is_known,
+            topic,
+            type_name,
+            delivery,
+            received: AtomicU64::new(0),
+            decoded: AtomicU64::new(0),
+        });
+        self.topics.push(Arc::clone(&heard));
+        let joint = Joint { intake: Arc::clone(&self.intake), frames: Arc::clone(&self.frames) };
+        match carries {
+            Carries::Images { .. } => {
+                let (slot, newest) = watch::channel(None);
+                tokio::spawn(drain(messages, slot, Arc::clone(&heard)));
+                tokio::spawn(decode_newest(newest, carries, heard, joint));
+            }
+            _ => {
+                tokio::spawn(decode_all(messages, carries, heard, joint));
+            }
+        }
+        Ok(())
+    }
+
+    /// The newest complete frame of each camera.
+    pub(crate) fn frames(&self) -> Arc<NewestFrames> {
+        Arc::clone(&self.frames)
     }
 
     /// What the synchroniser counted so far.
@@ -106,9 +152,9 @@ impl Joint {
         let decoded = decode(carries, bytes);
         heard.decoded.fetch_add(1, Ordering::Relaxed);
         let mut intake = self.intake.lock().unwrap_or_else(PoisonError::into_inner);
-        // sent under the lock, so that frames keep their order
-        for frame in intake.take(&heard.topic, decoded) {
-            self.frames.send_replace(Some(frame));
+        // put under the lock, so that frames keep their order
+        for frame in intake.take(&heard.topic, heard.camera_id.unwrap_or_default(), decoded) {
+            self.frames.put(frame);
         }
     }
 }

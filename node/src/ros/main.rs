@@ -17,14 +17,20 @@ use anyhow::{Context, Result, anyhow};
 use futures::{Stream, StreamExt};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
+use vantage_calibration::Rig;
 use vantage_model::Reasoner;
+use vantage_node::source::{KnownCameras, camera_id};
+use vantage_scene::CameraId;
+use vantage_scene::Stream::Depth;
 
 use bus::Bus;
-use inputs::Inputs;
-use topics::QUESTION;
+use inputs::{Inputs, Wanted};
+use params::Settings;
+use topics::{Camera, QUESTION};
 use watchdog::Watchdog;
-use worker::{Outputs, Worker};
+use worker::{Outputs, Refusals, Worker};
 
 /// The node's name, unless `-r __node:=` gives another.
 const NODE_NAME: &str = "vantage";
@@ -74,10 +80,11 @@ fn run() -> Result<()> {
     let outputs = Outputs::advertise(&mut bus, settings.reliable_output)?;
     let inputs = {
         let _inside = runtime.enter();
-        Inputs::subscribe(&mut bus, settings.engine.sync.clone(), settings.compressed, settings.reliable_input)?
+        Inputs::subscribe(&mut bus, settings.engine.sync.clone(), wanted(&settings)?)?
     };
     let (asked, questions) = mpsc::channel(MOST_QUESTIONS);
-    runtime.spawn(pass_on(bus.listen_text(QUESTION.name)?, asked));
+    let refusals = outputs.refusals(reasoner.name(), &settings.engine.sync.global_frame);
+    runtime.spawn(pass_on(bus.listen_text(QUESTION.name)?, asked, refusals));
     let worker = Worker::new(&settings, reasoner, outputs, inputs.frames(), questions)?;
     let (handle, stop_worker) = (runtime.handle().clone(), stop.clone());
     let worker = runtime.spawn_blocking(move || handle.block_on(worker.run(stop_worker)));
@@ -96,11 +103,13 @@ fn run() -> Result<()> {
     let fused =
         runtime.block_on(worker).map_err(|error| anyhow!("the thread that fuses and answers failed: {error}"))?;
     let replaced: u64 = inputs.topics.iter().map(|heard| heard.replaced()).sum();
+    let skipped = inputs.frames().replaced();
     let stats = inputs.stats();
     tracing::info!(
-        "stopped: {} frames complete, {fused} fused, {} depth images dropped, {replaced} images replaced by newer ones",
-        stats.frames,
-        stats.dropped_total()
+        "stopped: {} frames complete, {fused} fused, {skipped} replaced by newer ones, {} depth images dropped, \
+         {replaced} messages replaced by newer ones",
+        stats.frames(),
+        stats.dropped_total(Depth)
     );
     drop(bus);
     runtime.shutdown_background();
@@ -126,12 +135,37 @@ fn stop_on_signal(runtime: &Runtime) -> Result<watch::Receiver<bool>> {
     Ok(receiver)
 }
 
-/// Hands questions to the worker; while too many wait, a further one is refused aloud.
-async fn pass_on(mut questions: impl Stream<Item = String> + Unpin, worker: mpsc::Sender<String>) {
+/// The cameras to listen to, with what the rig file says about them.
+fn wanted(settings: &Settings) -> Result<Wanted> {
+    let cameras: Vec<Camera> = match settings.cameras.as_slice() {
+        [] => vec![Camera { id: CameraId::default(), name: None }],
+        names => {
+            let named =
+                |(place, name): (usize, &String)| Ok(Camera { id: camera_id(place)?, name: Some(name.clone()) });
+            names.iter().enumerate().map(named).collect::<Result<_>>().context("parameter `cameras`")?
+        }
+    };
+    let known = match &settings.rig_file {
+        Some(path) => {
+            let rig = Rig::load(path).context("parameter `rig_file`")?;
+            tracing::info!("rig {}: its calibration holds until camera_info and transforms say otherwise", rig.name);
+            KnownCameras::find(&rig, &settings.cameras).context("parameters `cameras` and `rig_file`")?
+        }
+        None => KnownCameras::default(),
+    };
+    let (compressed, reliable) = (settings.compressed, settings.reliable_input);
+    Ok(Wanted { cameras, known, compressed, reliable })
+}
+
+/// Hands questions to the worker; while too many wait, a further one is refused, in the log and by an answer.
+async fn pass_on(mut questions: impl Stream<Item = String> + Unpin, worker: mpsc::Sender<String>, refusals: Refusals) {
     while let Some(question) = questions.next().await {
-        if let Err(refused) = worker.try_send(question) {
-            let question = refused.into_inner();
-            tracing::error!("question `{question}` is refused: {MOST_QUESTIONS} others wait");
+        match worker.try_send(question) {
+            Ok(()) => {}
+            Err(TrySendError::Full(question)) => {
+                refusals.refuse(&question, format!("{MOST_QUESTIONS} others wait; ask again later"));
+            }
+            Err(TrySendError::Closed(question)) => refusals.refuse(&question, "the node is stopping".to_owned()),
         }
     }
 }

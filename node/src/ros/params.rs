@@ -5,11 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use vantage_model::{AskOptions, ViewStrategy};
-use vantage_node::engine::EngineConfig;
-use vantage_scene::{KeyframeConfig, SceneConfig, SyncConfig, TsdfConfig};
-
-/// Truncation of the map in voxels.
-const TRUNCATION_VOXELS: f32 = 4.0;
+use vantage_node::engine::{EngineConfig, FusionSettings};
 
 /// A parameter's value.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +14,7 @@ pub(crate) enum Value {
     Integer(i64),
     Double(f64),
     Text(String),
+    Texts(Vec<String>),
     /// A type that no parameter of the node has.
     Other(&'static str),
 }
@@ -25,11 +22,28 @@ pub(crate) enum Value {
 /// What a parameter may be.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
-    Bool { default: bool },
-    Integer { default: i64, min: i64, max: i64 },
-    Double { default: f64, min: f64, max: f64 },
-    Text { default: &'static str },
-    Choice { default: &'static str, others: &'static str },
+    Bool {
+        default: bool,
+    },
+    Integer {
+        default: i64,
+        min: i64,
+        max: i64,
+    },
+    Double {
+        default: f64,
+        min: f64,
+        max: f64,
+    },
+    Text {
+        default: &'static str,
+    },
+    /// None by default. As ROS cannot tell the type of an empty list, empty texts in it do not count.
+    Texts,
+    Choice {
+        default: &'static str,
+        others: &'static str,
+    },
 }
 
 struct Parameter {
@@ -40,16 +54,22 @@ struct Parameter {
 const PARAMETERS: &[Parameter] = &[
     Parameter { name: "global_frame", kind: Kind::Text { default: "odom" } },
     Parameter { name: "use_sim_time", kind: Kind::Bool { default: false } },
+    Parameter { name: "cameras", kind: Kind::Texts },
+    Parameter { name: "rig_file", kind: Kind::Text { default: "" } },
     Parameter { name: "image_transport", kind: Kind::Choice { default: "raw", others: "compressed" } },
     Parameter { name: "qos_input", kind: Kind::Choice { default: "best_effort", others: "reliable" } },
     Parameter { name: "sync_tolerance", kind: Kind::Double { default: 0.02, min: 0.0, max: 10.0 } },
     Parameter { name: "max_waiting", kind: Kind::Integer { default: 32, min: 1, max: 1000 } },
+    Parameter { name: "max_waiting_bytes", kind: Kind::Integer { default: 256 << 20, min: 1 << 20, max: 1 << 36 } },
     Parameter { name: "voxel_size", kind: Kind::Double { default: 0.03, min: 0.002, max: 0.5 } },
     Parameter { name: "max_depth", kind: Kind::Double { default: 4.0, min: 0.2, max: 30.0 } },
-    Parameter { name: "max_blocks", kind: Kind::Integer { default: 100_000, min: 100, max: 2_000_000 } },
+    Parameter { name: "max_map_bytes", kind: Kind::Integer { default: 512 << 20, min: 16 << 20, max: 1 << 36 } },
+    Parameter { name: "decay_half_life", kind: Kind::Double { default: 0.0, min: 0.0, max: 1.0e6 } },
     Parameter { name: "keyframe_translation", kind: Kind::Double { default: 0.3, min: 0.0, max: 100.0 } },
     Parameter { name: "keyframe_rotation", kind: Kind::Double { default: 0.35, min: 0.0, max: 10.0 } },
+    Parameter { name: "keyframe_new_surface", kind: Kind::Double { default: 0.1, min: 0.0, max: 1.0 } },
     Parameter { name: "max_keyframes", kind: Kind::Integer { default: 200, min: 2, max: 5000 } },
+    Parameter { name: "max_keyframe_bytes", kind: Kind::Integer { default: 512 << 20, min: 1 << 20, max: 1 << 36 } },
     Parameter { name: "model_dir", kind: Kind::Text { default: "" } },
     Parameter { name: "max_views", kind: Kind::Integer { default: 0, min: 0, max: 64 } },
     Parameter { name: "view_strategy", kind: Kind::Choice { default: "utility", others: "uniform" } },
@@ -63,6 +83,9 @@ const PARAMETERS: &[Parameter] = &[
 pub(crate) struct Settings {
     pub(crate) engine: EngineConfig,
     pub(crate) ask: AskOptions,
+    /// Names of the cameras; none for the one whose topics are remapped.
+    pub(crate) cameras: Vec<String>,
+    pub(crate) rig_file: Option<PathBuf>,
     /// The embedded model without one.
     pub(crate) model_dir: Option<PathBuf>,
     pub(crate) use_sim_time: bool,
@@ -106,6 +129,8 @@ impl Parameter {
             (Kind::Integer { default, .. }, None) => Ok(Value::Integer(default)),
             (Kind::Double { default, .. }, None) => Ok(Value::Double(default)),
             (Kind::Text { default } | Kind::Choice { default, .. }, None) => Ok(Value::Text(default.to_owned())),
+            (Kind::Texts, None) => Ok(Value::Texts(vec![String::new()])),
+            (Kind::Texts, Some(Value::Texts(x))) => Ok(Value::Texts(x.clone())),
             (Kind::Bool { .. }, Some(Value::Bool(x))) => Ok(Value::Bool(*x)),
             (Kind::Integer { min, max, .. }, Some(Value::Integer(x))) if (min..=max).contains(x) => {
                 Ok(Value::Integer(*x))
@@ -123,6 +148,7 @@ impl Parameter {
             (Kind::Integer { min, max, .. }, Some(x)) => wrong(x, format!("it is a whole number from {min} to {max}")),
             (Kind::Double { min, max, .. }, Some(x)) => wrong(x, format!("it is a number from {min} to {max}")),
             (Kind::Text { .. }, Some(x)) => wrong(x, "it is a text".to_owned()),
+            (Kind::Texts, Some(x)) => wrong(x, "it is a list of texts".to_owned()),
             (Kind::Choice { default, others }, Some(x)) => wrong(x, format!("it is `{default}` or `{others}`")),
         }
     }
@@ -134,22 +160,22 @@ impl Settings {
         let double = |name| if let Some(Value::Double(x)) = values.get(name) { *x } else { 0.0 };
         let integer = |name| if let Some(Value::Integer(x)) = values.get(name) { *x as usize } else { 0 };
         let text = |name| if let Some(Value::Text(x)) = values.get(name) { x.as_str() } else { "" };
-        let voxel_size_m = double("voxel_size") as f32;
-        let tsdf = TsdfConfig {
-            voxel_size_m,
-            truncation_m: TRUNCATION_VOXELS * voxel_size_m,
-            max_depth_m: double("max_depth") as f32,
-            max_blocks: integer("max_blocks"),
-        };
-        let keyframes = KeyframeConfig {
-            translation_m: double("keyframe_translation"),
-            rotation_rad: double("keyframe_rotation"),
-            max_keyframes: integer("max_keyframes"),
-        };
-        let sync = SyncConfig {
+        let texts = |name| if let Some(Value::Texts(x)) = values.get(name) { x.as_slice() } else { &[] };
+        let path = |name| Some(text(name)).filter(|path| !path.is_empty()).map(PathBuf::from);
+        let fusion = FusionSettings {
             global_frame: text("global_frame").to_owned(),
-            tolerance_nanos: (double("sync_tolerance") * 1e9) as i64,
+            sync_tolerance_s: double("sync_tolerance"),
             max_waiting: integer("max_waiting"),
+            max_waiting_bytes: integer("max_waiting_bytes"),
+            voxel_size_m: double("voxel_size") as f32,
+            max_depth_m: double("max_depth") as f32,
+            max_map_bytes: integer("max_map_bytes"),
+            decay_half_life_s: Some(double("decay_half_life") as f32).filter(|secs| *secs > 0.0),
+            keyframe_translation_m: double("keyframe_translation"),
+            keyframe_rotation_rad: double("keyframe_rotation"),
+            keyframe_new_surface: double("keyframe_new_surface"),
+            max_keyframes: integer("max_keyframes"),
+            max_keyframe_bytes: integer("max_keyframe_bytes"),
         };
         let strategy =
             if text("view_strategy") == "uniform" { ViewStrategy::UniformInTime } else { ViewStrategy::Utility };
@@ -161,9 +187,11 @@ impl Settings {
         };
         let period = double("publish_points_period");
         Self {
-            engine: EngineConfig { sync, scene: SceneConfig { tsdf, keyframes } },
+            engine: fusion.engine(),
             ask,
-            model_dir: Some(text("model_dir")).filter(|dir| !dir.is_empty()).map(PathBuf::from),
+            cameras: texts("cameras").iter().filter(|name| !name.is_empty()).cloned().collect(),
+            rig_file: path("rig_file"),
+            model_dir: path("model_dir"),
             use_sim_time: values.get("use_sim_time") == Some(&Value::Bool(true)),
             compressed: text("image_transport") == "compressed",
             reliable_input: text("qos_input") == "reliable",
@@ -181,6 +209,7 @@ impl std::fmt::Display for Value {
             Self::Integer(x) => write!(f, "{x}"),
             Self::Double(x) => write!(f, "{x}"),
             Self::Text(x) => write!(f, "`{x}`"),
+            Self::Texts(x) => write!(f, "{x:?}"),
             Self::Other(kind) => write!(f, "a value of type {kind}"),
         }
     }
@@ -200,7 +229,18 @@ mod tests {
         assert_eq!((settings.values.len(), unknown.len()), (PARAMETERS.len(), 0));
         assert_eq!(settings.engine.sync.global_frame, "odom");
         assert_eq!(settings.engine.sync.tolerance_nanos, 20_000_000);
+        assert_eq!(settings.engine, FusionSettings::default().engine(), "as on the command line");
+        assert!(settings.cameras.is_empty() && settings.rig_file.is_none());
         assert!(settings.model_dir.is_none() && !settings.use_sim_time && settings.reliable_output);
+    }
+
+    #[test]
+    fn cameras_are_a_list_in_which_empty_names_do_not_count() {
+        let names = Value::Texts(["", "front", "robot/rear"].map(str::to_owned).to_vec());
+        let (settings, _) = read(&given("cameras", names)).unwrap();
+        assert_eq!(settings.cameras, ["front", "robot/rear"]);
+        let error = read(&given("cameras", Value::Text("front".into()))).unwrap_err().to_string();
+        assert!(error.contains("`cameras`") && error.contains("list of texts"), "{error}");
     }
 
     #[test]

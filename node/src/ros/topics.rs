@@ -2,7 +2,7 @@
 
 use vantage_node::source::decode::Carries;
 use vantage_node::wire::{CameraInfo, CompressedImage, Image, TfMessage};
-use vantage_scene::Stream;
+use vantage_scene::{CameraId, Stream};
 
 /// A topic that the node listens to.
 #[derive(Debug, Clone, Copy)]
@@ -15,6 +15,14 @@ pub(crate) struct Input {
     carries: Carries,
     /// Nothing can be fused without it.
     pub(crate) needed: bool,
+}
+
+/// A camera that the node listens to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Camera {
+    pub(crate) id: CameraId,
+    /// Its topics begin with it; `None` for the one camera whose topics are remapped.
+    pub(crate) name: Option<String>,
 }
 
 /// Everything that a camera and its robot send.
@@ -66,6 +74,19 @@ pub(crate) const MARKERS: Topic = Topic { name: "~/markers" };
 pub(crate) const ANSWER: Topic = Topic { name: "~/answer" };
 
 impl Input {
+    /// Whether every camera has one of its own.
+    pub(crate) fn is_of_camera(&self) -> bool {
+        !matches!(self.carries, Carries::Transforms { .. })
+    }
+
+    /// Its name for a camera, relative and remappable.
+    pub(crate) fn name_for(&self, camera: &Camera) -> String {
+        match &camera.name {
+            Some(name) if self.is_of_camera() => format!("{name}/{}", self.name),
+            _ => self.name.to_owned(),
+        }
+    }
+
     /// What its messages hold.
     pub(crate) fn carries(&self, compressed: bool) -> Carries {
         match self.carries {
@@ -103,5 +124,14 @@ mod tests {
         );
         assert_eq!(INPUTS[1].type_name(true), "sensor_msgs/msg/CompressedImage");
         assert_eq!(INPUTS[3].type_name(true), "sensor_msgs/msg/CameraInfo");
+    }
+
+    #[test]
+    fn a_named_camera_has_its_own_images_and_shares_the_transforms() {
+        let named = Camera { id: CameraId(1), name: Some("front".to_owned()) };
+        assert_eq!(INPUTS[0].name_for(&named), "front/color/image_raw");
+        let transforms: Vec<String> = INPUTS.iter().filter(|i| !i.is_of_camera()).map(|i| i.name_for(&named)).collect();
+        assert_eq!(transforms, ["tf", "tf_static"]);
+        assert_eq!(INPUTS[1].name_for(&Camera { id: CameraId(0), name: None }), "depth/image_raw");
     }
 }

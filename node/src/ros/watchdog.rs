@@ -1,8 +1,8 @@
 //! What came on each topic in, a line for people out when something does not come, with the reason that the graph shows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use vantage_node::wire::TfMessage;
+use vantage_scene::{CameraId, SyncStats};
 
 use super::bus::{Bus, Delivery, Publisher};
 use super::inputs::{Heard, Inputs};
@@ -16,25 +16,36 @@ pub(crate) struct Watchdog {
     received: BTreeMap<String, u64>,
     /// What is wrong with each topic, as last said.
     said: BTreeMap<String, String>,
-    frames: u64,
-    stuck: Option<String>,
+    frames: BTreeMap<CameraId, u64>,
+    /// Why each camera gives no frames, as last said.
+    stuck: BTreeMap<CameraId, String>,
 }
 
 impl Watchdog {
     /// Looks once; says what has become wrong or right since the last look.
     pub(crate) fn look(&mut self, bus: &Bus, inputs: &Inputs) {
-        let mut all_come = true;
+        let mut silent = BTreeSet::new();
+        let mut no_transforms = Vec::new();
         for heard in &inputs.topics {
             let now = heard.received();
             let before = self.received.insert(heard.topic.clone(), now).unwrap_or(0);
-            let watched = heard.input.needed || heard.type_name == TfMessage::TYPE;
-            let trouble = (watched && now == before && !(latched(heard) && now > 0)).then(|| trouble(bus, heard));
-            all_come &= trouble.is_none() || !heard.input.needed;
-            // a robot may have nothing that moves, or nothing that is fixed: that is said with the frames that lack it
-            let trouble = trouble.filter(|_| heard.input.needed);
-            self.say(heard, trouble);
+            let comes = now > before || (latched(heard) && now > 0);
+            match heard.camera_id {
+                Some(camera_id) => {
+                    let trouble = (heard.needed && !comes).then(|| trouble(bus, heard));
+                    silent.extend(trouble.is_some().then_some(camera_id));
+                    self.say(heard, trouble);
+                }
+                // a robot may have nothing that moves, or nothing that is fixed: that is said with the frames that lack it
+                None if !comes => no_transforms.push(trouble(bus, heard)),
+                None => {}
+            }
         }
-        self.look_at_frames(inputs, all_come);
+        let stats = inputs.stats();
+        for camera in &inputs.cameras {
+            let name = camera.name.as_deref();
+            self.look_at_frames(camera.id, name, &stats, !silent.contains(&camera.id), &no_transforms);
+        }
     }
 
     fn say(&mut self, heard: &Heard, trouble: Option<String>) {
@@ -52,24 +63,49 @@ impl Watchdog {
         }
     }
 
-    /// Images come, but no frame: the synchroniser knows why.
-    fn look_at_frames(&mut self, inputs: &Inputs, all_come: bool) {
-        let stats = inputs.stats();
-        let stuck = (all_come && stats.frames == self.frames).then(|| {
-            let mut why: Vec<String> = stats.drops().map(|(reason, _)| format!("images dropped: {reason}")).collect();
-            why.extend(stats.last_transform_error.clone());
-            why.extend(stats.last_refused_transform.clone().map(|refused| format!("transform refused: {refused}")));
-            format!("images come but no frame is complete. {}", why.join("; "))
+    /// Images come, but no frame: the synchroniser knows why, and silent transforms may be the cause.
+    fn look_at_frames(
+        &mut self,
+        camera_id: CameraId,
+        name: Option<&str>,
+        stats: &SyncStats,
+        images_come: bool,
+        no_transforms: &[String],
+    ) {
+        let frames = stats.cameras.get(&camera_id).map_or(0, |camera| camera.frames);
+        let before = self.frames.insert(camera_id, frames).unwrap_or(0);
+        let of_camera = name.map_or_else(String::new, |name| format!("camera {name}: "));
+        let stuck = (images_come && frames == before).then(|| {
+            format!("{of_camera}images come but no frame is complete. {}", why(camera_id, stats, no_transforms))
         });
-        self.frames = stats.frames;
-        if stuck != self.stuck {
-            match &stuck {
-                Some(text) => tracing::warn!("{text}"),
-                None => tracing::info!("frames are complete"),
+        match (stuck, self.stuck.get(&camera_id)) {
+            (Some(now), Some(said)) if now == *said => {}
+            (Some(now), _) => {
+                tracing::warn!("{now}");
+                self.stuck.insert(camera_id, now);
             }
-            self.stuck = stuck;
+            (None, Some(_)) => {
+                tracing::info!("{of_camera}frames are complete");
+                self.stuck.remove(&camera_id);
+            }
+            (None, None) => {}
         }
     }
+}
+
+/// What keeps a camera's images from being frames.
+fn why(camera_id: CameraId, stats: &SyncStats, no_transforms: &[String]) -> String {
+    let mut why = Vec::new();
+    if let Some(camera) = stats.cameras.get(&camera_id) {
+        why.extend(camera.drops().map(|(stream, reason, _)| format!("{stream} images dropped: {reason}")));
+        if let Some(error) = &camera.last_transform_error {
+            why.push(error.to_string());
+            why.extend(no_transforms.iter().cloned());
+        }
+    }
+    why.extend(stats.last_refused_transform.as_ref().map(|refused| format!("transform refused: {refused}")));
+    why.extend(stats.last_reclaimed.as_ref().map(|last| format!("a frame changed its place in the tree: {last}")));
+    why.join("; ")
 }
 
 /// Whether one message is all that ever comes.
@@ -108,6 +144,29 @@ fn diagnose(topic: &str, type_name: &str, delivery: Delivery, publishers: &[Publ
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+    use vantage_calibration::{Distortion, PinholeCamera};
+    use vantage_scene::{ColorImage, DepthImage, SensorEvent, Stream, SyncConfig, Synchronizer};
+
+    #[test]
+    fn silent_transforms_are_named_with_the_frames_that_lack_them() {
+        let mut sync = Synchronizer::new(SyncConfig::default());
+        let camera = PinholeCamera::new(1, 1, 1.0, 1.0, 0.0, 0.0, Distortion::None).unwrap();
+        let (camera_id, stamp, frame_id) = (CameraId(1), 0, "optical".to_owned());
+        let color = Arc::new(ColorImage::new(1, 1, vec![0; 3]).unwrap());
+        let depth = Arc::new(DepthImage::new(1, 1, vec![1.0]).unwrap());
+        for event in [
+            SensorEvent::CameraInfo { camera_id, stream: Stream::Depth, stamp, frame_id: frame_id.clone(), camera },
+            SensorEvent::Color { camera_id, stamp, frame_id: frame_id.clone(), image: color },
+            SensorEvent::Depth { camera_id, stamp, frame_id, image: depth },
+        ] {
+            sync.push(event);
+        }
+        let silent = ["/tf: nobody publishes it".to_owned()];
+        let said = why(camera_id, sync.stats(), &silent);
+        assert!(said.contains("odom") && said.contains("/tf: nobody"), "{said}");
+        assert!(!why(CameraId(0), sync.stats(), &silent).contains("/tf"), "a camera without images lacks no transform");
+    }
 
     const TYPE: &str = "sensor_msgs/msg/Image";
 

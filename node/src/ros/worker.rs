@@ -1,5 +1,6 @@
 //! Frames and questions in, a fused scene and published answers out: the thread that owns scene and model.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -9,6 +10,7 @@ use r2r::vision_msgs::msg::Detection3DArray;
 use r2r::visualization_msgs::msg::MarkerArray;
 use tokio::sync::{mpsc, watch};
 use vantage_model::{Answer, AskOptions, ModelError, Reasoner};
+use vantage_node::live::NewestFrames;
 use vantage_scene::{RgbdFrame, Scene, SceneConfig};
 
 use super::bus::{Bus, Delivery};
@@ -35,6 +37,27 @@ impl Outputs {
             answer: bus.advertise(ANSWER.name, delivery)?,
         })
     }
+
+    /// For questions that never reach the worker.
+    pub(crate) fn refusals(&self, model: &str, global_frame: &str) -> Refusals {
+        Refusals { answer: self.answer.clone(), model: model.to_owned(), global_frame: global_frame.to_owned() }
+    }
+}
+
+/// Answers questions that nobody will work on, so that whoever asked does not wait.
+pub(crate) struct Refusals {
+    answer: r2r::Publisher<AnswerMessage>,
+    model: String,
+    global_frame: String,
+}
+
+impl Refusals {
+    /// Publishes an answer that holds only why there is none.
+    pub(crate) fn refuse(&self, question: &str, why: String) {
+        tracing::error!("question `{question}` is refused: {why}");
+        let header = messages::header(&self.global_frame, 0);
+        sent("answer", self.answer.publish(&messages::no_answer(question, why, &self.model, header)));
+    }
 }
 
 /// Owns the scene and the model.
@@ -46,7 +69,7 @@ pub(crate) struct Worker {
     points_period: Option<Duration>,
     points_published: Option<(Instant, u64)>,
     outputs: Outputs,
-    frames: watch::Receiver<Option<RgbdFrame>>,
+    frames: Arc<NewestFrames>,
     questions: mpsc::Receiver<String>,
 }
 
@@ -59,7 +82,7 @@ impl Worker {
         settings: &Settings,
         reasoner: Reasoner,
         outputs: Outputs,
-        frames: watch::Receiver<Option<RgbdFrame>>,
+        frames: Arc<NewestFrames>,
         questions: mpsc::Receiver<String>,
     ) -> Result<Self> {
         let config: SceneConfig = settings.engine.scene;
@@ -88,15 +111,7 @@ impl Worker {
                     None => break,
                 },
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now).into()), if due.is_some() => self.publish_points(),
-                changed = self.frames.changed() => {
-                    if changed.is_err() {
-                        break;
-                    }
-                    let frame = self.frames.borrow_and_update().clone();
-                    if let Some(frame) = frame {
-                        self.fuse(&frame);
-                    }
-                }
+                frame = self.frames.next() => self.fuse(&frame),
             }
         }
         self.scene.frames_fused()

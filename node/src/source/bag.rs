@@ -125,9 +125,7 @@ fn made_up(
     fixed: &[SensorEvent],
 ) -> Vec<SensorEvent> {
     let recorded = |id: CameraId, stream: Stream| roles.values().any(|role| *role == (id, Carries::CameraInfo(stream)));
-    // one camera_info serves aligned streams, and that of depth has been looked for
-    let mut events =
-        known.infos(|id, stream| recorded(id, stream) || (stream == Stream::Color && recorded(id, Stream::Depth)));
+    let mut events = known.infos(recorded);
     let placed: BTreeSet<String> = fixed
         .iter()
         .filter_map(|event| match event {
@@ -171,4 +169,92 @@ fn decoded(storage: &dyn Storage, message: &RawMessage, carries: Carries) -> Res
         topic: storage.topics()[message.topic].name.clone(),
         source: Box::new(source),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::bag::BagWriter;
+    use nalgebra::Isometry3;
+    use vantage_calibration::{Distortion, PinholeCamera, Rig};
+    use vantage_scene::{ColorImage, DepthImage, RgbdFrame, SyncConfig, Synchronizer};
+
+    const MS: i64 = 1_000_000;
+
+    /// Ten moments of the cameras `front` and `rear`; `rear` has no camera_info, and nothing says where it is mounted.
+    fn recording(folder: &Path) {
+        let color = ColorImage::new(8, 6, vec![9; 144]).unwrap();
+        let depth = DepthImage::new(8, 6, vec![1.0; 48]).unwrap();
+        let camera = PinholeCamera::new(8, 6, 8.0, 8.0, 3.5, 2.5, Distortion::None).unwrap();
+        let mut bag = BagWriter::create(folder).unwrap();
+        bag.write_transform("/tf_static", 0, "base", "front_optical", &Isometry3::translation(1.0, 0.0, 0.0)).unwrap();
+        for i in 0..10 {
+            let stamp = i * 33 * MS;
+            bag.write_transform("/tf", stamp, "odom", "base", &Isometry3::identity()).unwrap();
+            bag.write_camera_info("/front/depth/camera_info", stamp, "front_optical", &camera).unwrap();
+            for name in ["front", "rear"] {
+                // the colour of `rear` is stamped late
+                let late = if name == "rear" { 100 * MS } else { 0 };
+                let frame_id = format!("{name}_optical");
+                bag.write_color(&format!("/{name}/color/image_raw"), stamp + late, &frame_id, &color).unwrap();
+                bag.write_depth(&format!("/{name}/depth/image_raw"), stamp, &frame_id, &depth).unwrap();
+            }
+        }
+        bag.finish().unwrap();
+    }
+
+    /// A rig of both, of which `rear` is mounted 2 m behind the base and its colour corrected by -100 ms.
+    fn rig() -> Rig {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../calibration/rigs/icl_nuim.yaml");
+        let mut rig = Rig::load(&file).unwrap();
+        let mut camera = rig.cameras.remove(0);
+        let pinhole = PinholeCamera::new(8, 6, 8.0, 8.0, 3.5, 2.5, Distortion::None).unwrap();
+        (camera.color.intrinsics, camera.depth.intrinsics) = (pinhole, pinhole);
+        camera.link_frame = "base".to_owned();
+        camera.color_from_depth = None;
+        for (name, x, offset_s) in [("front", 9.0, 0.0), ("rear", -2.0, -0.1)] {
+            let mut camera = camera.clone();
+            camera.name = name.to_owned();
+            let frame_id = format!("{name}_optical");
+            (camera.color.frame_id, camera.depth.frame_id) = (frame_id.clone(), frame_id);
+            camera.color.time_offset_s = offset_s;
+            camera.link_from_depth.translation_m = [x, 0.0, 0.0];
+            camera.link_from_depth.rotation_xyzw = [0.0, 0.0, 0.0, 1.0];
+            rig.cameras.push(camera);
+        }
+        rig
+    }
+
+    fn frames(request: &TopicRequest) -> Vec<RgbdFrame> {
+        let folder = tempfile::tempdir().unwrap();
+        let bag = folder.path().join("bag");
+        recording(&bag);
+        let mut source = BagSource::open(&bag, request).unwrap();
+        let mut sync = Synchronizer::new(SyncConfig { corrections: source.corrections(), ..SyncConfig::default() });
+        let mut frames = Vec::new();
+        while let Some(event) = source.next_event().unwrap() {
+            frames.extend(sync.push(event));
+        }
+        frames.extend(sync.flush());
+        frames
+    }
+
+    #[test]
+    fn two_cameras_are_joined_each_by_itself_with_what_their_rig_knows() {
+        let cameras = ["front", "rear"].map(str::to_owned).to_vec();
+        let frames = frames(&TopicRequest { cameras, rig: Some(rig()), ..TopicRequest::default() });
+        for (camera, x) in [(CameraId(0), 1.0), (CameraId(1), -2.0)] {
+            let own: Vec<&RgbdFrame> = frames.iter().filter(|f| f.camera_id == camera).collect();
+            assert_eq!(own.iter().map(|f| f.stamp / (33 * MS)).collect::<Vec<_>>(), (0..10).collect::<Vec<_>>());
+            // what is recorded goes before what the rig says
+            assert!(own.iter().all(|f| f.world_from_camera.translation.x == x), "{camera}");
+        }
+    }
+
+    #[test]
+    fn without_names_the_first_camera_is_read_alone() {
+        let frames = frames(&TopicRequest::default());
+        assert_eq!(frames.len(), 10);
+        assert!(frames.iter().all(|f| f.camera_id == CameraId(0) && f.world_from_camera.translation.x == 1.0));
+    }
 }

@@ -57,7 +57,7 @@ impl KnownCameras {
         self.cameras.iter().any(|(id, _)| *id == camera_id)
     }
 
-    /// Intrinsics of the streams for which `has_info` is false.
+    /// Intrinsics of the streams for which `has_info` is false. Where depth is aligned to colour, those of depth serve for both.
     pub fn infos(&self, has_info: impl Fn(CameraId, Stream) -> bool) -> Vec<SensorEvent> {
         let mut events = Vec::new();
         for (camera_id, rig) in &self.cameras {
@@ -65,7 +65,8 @@ impl KnownCameras {
                 (Stream::Color, &rig.color.frame_id, rig.color.intrinsics),
                 (Stream::Depth, &rig.depth.frame_id, rig.depth.intrinsics),
             ] {
-                if !has_info(*camera_id, stream) {
+                let serves = rig.color.frame_id == rig.depth.frame_id && has_info(*camera_id, Stream::Depth);
+                if !has_info(*camera_id, stream) && !serves {
                     let (camera_id, frame_id) = (*camera_id, frame_id.clone());
                     events.push(SensorEvent::CameraInfo { camera_id, stream, stamp: 0, frame_id, camera });
                 }
@@ -144,7 +145,8 @@ mod tests {
     #[test]
     fn only_what_nobody_sends_is_made_up_for() {
         let known = KnownCameras::find(&rig(), &[]).unwrap();
-        assert_eq!(known.infos(|_, stream| stream == Stream::Depth).len(), 1);
+        assert_eq!(known.infos(|_, stream| stream == Stream::Depth).len(), 1, "colour is another camera");
+        assert_eq!(known.infos(|_, _| false).len(), 2);
         assert_eq!(known.transforms(&BTreeSet::new()).len(), 2);
         let depth_frame = rig().cameras[0].depth.frame_id.clone();
         let rest = known.transforms(&BTreeSet::from([depth_frame.clone()]));
