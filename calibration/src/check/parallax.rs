@@ -45,6 +45,9 @@ const MAX_OFFSET_S: f64 = 1.0;
 const MAX_BIAS_ERROR_M: f64 = 0.01;
 /// A scale with a larger standard error is not determined.
 const MAX_SCALE_ERROR: f64 = 0.01;
+/// A typical distance beyond this share of the depth is that of surfaces which do not belong together: the last gate lets pass 0.04,
+/// and what is spread evenly within it has 0.03.
+const MAX_RESIDUAL_SHARE: f64 = 0.02;
 /// A bias must be so many standard errors from 0 to be used.
 const SIGNIFICANT: f64 = 3.0;
 /// Every so manieth pixel of an image is carried over.
@@ -368,13 +371,18 @@ impl Problem<'_> {
                 best = biased;
             }
         }
+        let agrees = best.residual_share <= MAX_RESIDUAL_SHARE;
         let (x, errors) = (best.parameters, best.errors);
         let scale = 1.0 / x[0];
         let scale_error = errors[0] * scale * scale;
         Ok(DepthFit {
-            scale: Estimate { value: scale, error: scale_error, determined: scale_error / scale < MAX_SCALE_ERROR },
-            bias_m: Estimate { value: x[1] * scale, error: bias_error_m, determined: free[1] },
-            offset_s: Estimate { value: x[2], error: offset_error, determined: free[2] },
+            scale: Estimate {
+                value: scale,
+                error: scale_error,
+                determined: agrees && scale_error / scale < MAX_SCALE_ERROR,
+            },
+            bias_m: Estimate { value: x[1] * scale, error: bias_error_m, determined: agrees && free[1] },
+            offset_s: Estimate { value: x[2], error: offset_error, determined: agrees && free[2] },
             residual_share: best.residual_share,
             pairs: self.pairs.len(),
             points: best.points,

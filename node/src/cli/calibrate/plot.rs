@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 /// Size of a plot, and the margins that hold its numbers, in user units.
 const SIZE: [f64; 2] = [860.0, 220.0];
-const MARGIN: [f64; 4] = [44.0, 10.0, 10.0, 30.0];
+const MARGIN: [f64; 4] = [64.0, 10.0, 10.0, 30.0];
 /// Colours of successive lines.
 const COLORS: [&str; 3] = ["#d1495b", "#00798c", "#8d8d8d"];
 /// Most points of a line; more are thinned.
