@@ -28,8 +28,12 @@ const EDGE_FRAMES: usize = 120;
 const SAMPLE_FRAMES: usize = 60;
 /// Edges of a depth image that are compared.
 const EDGES: usize = 2_000;
-/// Differences of stamps between color and depth that are tried, nanoseconds.
+/// Differences of stamps between color and depth that are tried, nanoseconds: at least this, and so many periods of the slower
+/// stream, for a lag stands out only among others.
 const LAG_LIMIT_NANOS: i64 = 300_000_000;
+const LAG_LIMIT_PERIODS: f64 = 4.5;
+/// But never more.
+const MAX_LAG_LIMIT_NANOS: i64 = 1_000_000_000;
 /// Most pictures held while their partners are awaited.
 const MAX_HELD: usize = 24;
 /// A recording is decoded whole up to this length, nanoseconds; of a longer one, as much in bursts.
@@ -166,6 +170,7 @@ struct Reader<'a> {
     /// Edges wait here until the size of the color picture is known.
     edge_stride: usize,
     sample_stride: usize,
+    lag_limit_nanos: i64,
     bursts: &'a Bursts,
 }
 
@@ -177,6 +182,7 @@ impl Pictures {
     pub(super) fn read(inventory: &mut Inventory) -> Result<Self> {
         let (color, depth) = (&inventory.color, &inventory.depth);
         let period_s = stamp_report(&color.stamps).period_s.max(stamp_report(&depth.stamps).period_s);
+        let lag_limit_nanos = ((LAG_LIMIT_PERIODS * period_s * 1e9) as i64).clamp(LAG_LIMIT_NANOS, MAX_LAG_LIMIT_NANOS);
         let bursts = Bursts::of(&depth.stamps);
         let wanted = depth.stamps.iter().filter(|s| bursts.wants(**s)).count();
         let carry = Carry::of(inventory);
@@ -187,7 +193,7 @@ impl Pictures {
             depth_size: None,
             color_motion: MotionSignal::default(),
             depth_motion: MotionSignal::default(),
-            lags: LagScores::new(period_s, LAG_LIMIT_NANOS as f64 * 1e-9),
+            lags: LagScores::new(period_s, lag_limit_nanos as f64 * 1e-9),
             outlines: Vec::new(),
             samples: Vec::new(),
             sample_camera: None,
@@ -207,6 +213,7 @@ impl Pictures {
             depth_images: 0,
             edge_stride: wanted.div_ceil(EDGE_FRAMES).max(1),
             sample_stride: wanted.div_ceil(SAMPLE_FRAMES).max(1),
+            lag_limit_nanos,
             bursts: &bursts,
         };
         let total = color.stamps.len() + depth.stamps.len();
@@ -326,13 +333,13 @@ impl Reader<'_> {
         let Some(contrast) = Contrast::of(&raster) else { return };
         for (i, outline) in self.pictures.outlines.iter_mut().enumerate().rev() {
             let lag = stamp.saturating_sub(outline.stamp);
-            if lag.saturating_abs() <= LAG_LIMIT_NANOS {
+            if lag.saturating_abs() <= self.lag_limit_nanos {
                 self.pictures.lags.add(lag as f64 * 1e-9, i, &outline.edges, &contrast);
-            } else if lag > 10 * LAG_LIMIT_NANOS {
+            } else if lag > 10 * self.lag_limit_nanos {
                 break;
             }
         }
-        self.held.retain(|h| stamp.saturating_sub(h.stamp) <= 2 * LAG_LIMIT_NANOS);
+        self.held.retain(|h| stamp.saturating_sub(h.stamp) <= 2 * self.lag_limit_nanos);
         if self.held.len() >= MAX_HELD {
             self.held.pop_front();
         }
@@ -368,7 +375,7 @@ impl Reader<'_> {
         let frame = self.pictures.outlines.len();
         for held in &self.held {
             let lag = held.stamp.saturating_sub(stamp);
-            if lag.saturating_abs() <= LAG_LIMIT_NANOS {
+            if lag.saturating_abs() <= self.lag_limit_nanos {
                 self.pictures.lags.add(lag as f64 * 1e-9, frame, &edges, &held.contrast);
             }
         }
