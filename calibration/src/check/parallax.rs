@@ -14,9 +14,9 @@
 
 use nalgebra::{Isometry3, Matrix3, Point3, Vector3};
 
+use super::depth_fit::{DepthFit, Estimate, FitError};
 use super::peak::median;
 use super::poses::PoseTrack;
-use super::verdict::{Finding, Verdict, by_limits};
 use crate::camera::{PinholeCamera, Projector, RayTable};
 
 /// Most pairs of images compared.
@@ -24,7 +24,7 @@ const MAX_PAIRS: usize = 120;
 /// Fewer points than this decide nothing.
 const MIN_POINTS: usize = 2_000;
 /// Baselines that tell about depth, metres: well above the error of a pose, and short enough that views overlap.
-const BASELINE_M: std::ops::RangeInclusive<f64> = 0.08..=0.8;
+pub(super) const BASELINE_M: std::ops::RangeInclusive<f64> = 0.08..=0.8;
 /// Larger turns leave little overlap, radians.
 const MAX_TURN_RAD: f64 = 0.5;
 /// Neighbours whose depths differ by more than this share are not one surface.
@@ -58,11 +58,6 @@ const POINT_STRIDE: usize = 3;
 const SCAN_PAIRS: usize = 16;
 /// Share of carried points that must meet a surface for a scale to be possible.
 const MIN_OVERLAP: f64 = 0.2;
-/// Deviation from 1 that is within the accuracy of depth cameras (2% at 2 m for stereo).
-const SCALE_OK: f64 = 0.02;
-/// Beyond this, objects are seen at wrong places.
-const SCALE_WARN: f64 = 0.03;
-
 /// One depth image, reduced by leaving out rows and columns, not by averaging.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DepthSample {
@@ -70,55 +65,6 @@ pub struct DepthSample {
     pub stamp_nanos: i64,
     /// Depths in metres as read, row-major, of the camera's size; 0 for no reading.
     pub depth_m: Vec<f32>,
-}
-
-/// A number and how sure it is.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Estimate {
-    /// The value.
-    pub value: f64,
-    /// Its standard error; NaN when the data do not tell.
-    pub error: f64,
-    /// Whether the data determine it; if not, the value is the neutral one that was assumed.
-    pub determined: bool,
-}
-
-/// What the motion says about a depth stream.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct DepthFit {
-    /// Multiplies readings.
-    pub scale: Estimate,
-    /// Added to scaled readings, metres.
-    pub bias_m: Estimate,
-    /// Added to depth stamps to meet the poses, seconds.
-    pub offset_s: Estimate,
-    /// Typical distance from the surface relative to its depth (1.48 times the median).
-    pub residual_share: f64,
-    /// Pairs of images used.
-    pub pairs: usize,
-    /// Points used.
-    pub points: usize,
-}
-
-/// Why the motion says nothing.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum FitError {
-    /// An image is not of the camera's size.
-    #[error("depth image {index} has {got} values, the camera has {expected} pixels")]
-    Size {
-        /// Number of the image.
-        index: usize,
-        /// Its values.
-        got: usize,
-        /// The camera's pixels.
-        expected: usize,
-    },
-    /// The camera hardly moved.
-    #[error("no two depth images are {} to {} m apart by their poses; move the camera sideways", BASELINE_M.start(), BASELINE_M.end())]
-    NoParallax,
-    /// No surfaces agree at any scale.
-    #[error("the depth images do not agree at any scale: are the poses those of this camera?")]
-    NoOverlap,
 }
 
 /// An image with what is computed once.
@@ -396,45 +342,6 @@ impl Problem<'_> {
     }
 }
 
-impl DepthFit {
-    /// In words, when the scale is not determined.
-    pub fn why_undetermined(&self) -> String {
-        format!(
-            "scale {:.3} +- {:.3} from {} pairs of images, typical distance {:.2}%: not enough to rely on; move the camera sideways \
-             for some seconds, before objects at several depths",
-            self.scale.value,
-            self.scale.error,
-            self.pairs,
-            100.0 * self.residual_share
-        )
-    }
-}
-
-/// The verdict on the scale of depth against motion.
-pub fn judge_scale(fit: &Result<DepthFit, FitError>) -> Finding {
-    const NAME: &str = "depth_scale";
-    match fit {
-        Err(error) => Finding::new(NAME, Verdict::Undecided, error.to_string()),
-        Ok(fit) if !fit.scale.determined => Finding::new(NAME, Verdict::Undecided, fit.why_undetermined()),
-        Ok(fit) => {
-            let off = (fit.scale.value - 1.0).abs();
-            let verdict = by_limits(off, SCALE_OK, SCALE_WARN);
-            let mut message = format!(
-                "depth must be multiplied by {:.4} +- {:.4} to agree with the transforms ({} pairs of images, typical distance {:.2}%)",
-                fit.scale.value,
-                fit.scale.error,
-                fit.pairs,
-                100.0 * fit.residual_share
-            );
-            if verdict != Verdict::Ok {
-                message +=
-                    "; `vantage calibrate depth` writes a rig file that corrects it, if the transforms are right";
-            }
-            Finding::new(NAME, verdict, message).measured(fit.scale.value, 1.0 + SCALE_OK, "")
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -497,8 +404,6 @@ mod tests {
             assert!((fit.scale.value / truth - 1.0).abs() < 0.005, "{truth}: {fit:?}");
             assert!(fit.scale.determined && fit.scale.error / truth < 0.005, "{fit:?}");
             assert!(fit.offset_s.determined && fit.offset_s.value.abs() < 0.002, "{fit:?}");
-            let expected = if truth == 1.0 { Verdict::Ok } else { Verdict::Fail };
-            assert_eq!(judge_scale(&Ok(fit)).verdict, expected);
         }
     }
 

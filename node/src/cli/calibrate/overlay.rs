@@ -7,7 +7,7 @@ use image::{ImageFormat, Rgb, RgbImage};
 use vantage_calibration::check::DepthEdge;
 
 use super::examine::Examination;
-use super::pictures::Reduced;
+use super::reduced::Reduced;
 
 /// Outlines as the recording has them.
 const BEFORE: Rgb<u8> = Rgb([255, 60, 60]);
