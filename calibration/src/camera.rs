@@ -191,7 +191,7 @@ impl Projector {
         &self.camera
     }
 
-    /// As [`PinholeCamera::project`].
+    /// As [`PinholeCamera::project`], the limit being the circle of [`Distortion::max_radius`].
     pub fn project(&self, p_camera: &Point3<f64>) -> Option<Vector2<f64>> {
         let (x, y) = on_plane(p_camera)?;
         let within = x * x + y * y <= self.max_radius_squared;

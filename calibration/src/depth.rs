@@ -107,8 +107,7 @@ impl DepthModel {
             let reason = "it must be from 0.01 to 100; is the encoding right?";
             return Err(DepthModelError { field: "scale", value: self.scale, reason });
         }
-        // written so that NaN fails
-        if !(self.bias_m.abs() <= MAX_BIAS_M) {
+        if !(-MAX_BIAS_M..=MAX_BIAS_M).contains(&self.bias_m) {
             let reason = "it must be from -1 to 1 m; is it in metres?";
             return Err(DepthModelError { field: "bias_m", value: self.bias_m, reason });
         }

@@ -6,18 +6,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::positivity::positive_until;
+use crate::brown::{Brown, FAR};
+use crate::equidistant::{QUARTER_TURN_SQUARED, angle_grows_until, bent_angle, straight_angle};
+use crate::positivity::largest;
 
 /// Steps of Newton's method; from a start on the right side five are usual.
-const NEWTON_STEPS: usize = 30;
+pub(crate) const NEWTON_STEPS: usize = 30;
 /// An inversion is accepted when it maps back this closely, relative to 1 or the point, whichever is larger.
-const INVERSE_TOLERANCE: f64 = 1.0e-12;
-/// Squared radius up to which a model is looked at: 89.4 degrees from the axis.
-const FAR: f64 = 1.0e4;
-/// Halvings that find the largest radius: from [`FAR`] down to rounding.
-const RADIUS_HALVINGS: usize = 64;
-/// Squared angle that no pinhole ray reaches.
-const QUARTER_TURN_SQUARED: f64 = std::f64::consts::FRAC_PI_2 * std::f64::consts::FRAC_PI_2;
+pub(crate) const INVERSE_TOLERANCE: f64 = 1.0e-12;
 /// Below this radius tangent and angle are the same to rounding.
 const TINY_RADIUS: f64 = 1.0e-9;
 
@@ -33,21 +29,6 @@ pub enum Distortion {
     RationalPolynomial([f64; 8]),
     /// A polynomial in the angle from the axis: k1, k2, k3, k4 (Kannala and Brandt 2006; OpenCV's `fisheye`).
     Equidistant([f64; 4]),
-}
-
-/// The plumb-bob and the rational model: x N(s)/D(s) + tangential, with s the squared radius.
-struct Brown {
-    numerator: [f64; 4],
-    denominator: [f64; 4],
-    tangential: [f64; 2],
-}
-
-/// A distorted point, and how it moves with the point: d(xd, yd)/d(x, y) = ((a, b), (b, c)), symmetric for these models.
-struct Bent {
-    at: [f64; 2],
-    a: f64,
-    b: f64,
-    c: f64,
 }
 
 impl Distortion {
@@ -136,10 +117,7 @@ impl Distortion {
     pub fn reaches(&self, x: f64, y: f64) -> bool {
         match self {
             Self::None => true,
-            Self::PlumbBob(_) | Self::RationalPolynomial(_) => {
-                let lens = self.brown();
-                lens.grows_until(x * x + y * y) && lens.bend(x, y).determinant() > 0.0
-            }
+            Self::PlumbBob(_) | Self::RationalPolynomial(_) => self.brown().reaches(x, y),
             Self::Equidistant(k) => {
                 let angle = x.hypot(y).atan();
                 angle_grows_until(k, angle * angle)
@@ -155,153 +133,6 @@ impl Distortion {
         };
         Brown { numerator: [1.0, k1, k2, k3], denominator: [1.0, k4, k5, k6], tangential: [p1, p2] }
     }
-}
-
-fn polynomial(c: &[f64; 4], s: f64) -> f64 {
-    c[0] + s * (c[1] + s * (c[2] + s * c[3]))
-}
-
-fn slope(c: &[f64; 4], s: f64) -> f64 {
-    c[1] + s * (2.0 * c[2] + s * 3.0 * c[3])
-}
-
-/// The largest value up to which `holds`, which must go from yes to no once; `None` when it holds at `end`.
-fn largest(end: f64, holds: impl Fn(f64) -> bool) -> Option<f64> {
-    if holds(end) {
-        return None;
-    }
-    let (mut yes, mut no) = (0.0, end);
-    for _ in 0..RADIUS_HALVINGS {
-        let middle = 0.5 * (yes + no);
-        if holds(middle) { yes = middle } else { no = middle }
-    }
-    Some(yes)
-}
-
-impl Bent {
-    fn determinant(&self) -> f64 {
-        self.a * self.c - self.b * self.b
-    }
-}
-
-impl Brown {
-    fn bend(&self, x: f64, y: f64) -> Bent {
-        let s = x * x + y * y;
-        let [p1, p2] = self.tangential;
-        let (n, d) = (polynomial(&self.numerator, s), polynomial(&self.denominator, s));
-        let radial = n / d;
-        // d radial / d s
-        let growth = (slope(&self.numerator, s) - radial * slope(&self.denominator, s)) / d;
-        Bent {
-            at: [
-                x * radial + 2.0 * p1 * x * y + p2 * (s + 2.0 * x * x),
-                y * radial + p1 * (s + 2.0 * y * y) + 2.0 * p2 * x * y,
-            ],
-            a: radial + 2.0 * x * x * growth + 2.0 * p1 * y + 6.0 * p2 * x,
-            b: 2.0 * x * y * growth + 2.0 * p1 * x + 2.0 * p2 * y,
-            c: radial + 2.0 * y * y * growth + 6.0 * p1 * y + 2.0 * p2 * x,
-        }
-    }
-
-    /// Whether r N/D grows with r up to r^2 = `s`: its derivative is (N D + 2 s (N' D - N D')) / D^2, and D must not vanish.
-    fn grows_until(&self, s: f64) -> bool {
-        let (n, d) = (&self.numerator, &self.denominator);
-        if d[1..].iter().all(|k| *k == 0.0) {
-            return positive_until([1.0, 3.0 * n[1], 5.0 * n[2], 7.0 * n[3]], s);
-        }
-        let mut growth = [0.0; 7];
-        for (i, n) in n.iter().enumerate() {
-            for (j, d) in d.iter().enumerate() {
-                growth[i + j] += n * d * (1.0 + 2.0 * (i as f64 - j as f64));
-            }
-        }
-        positive_until(*d, s) && positive_until(growth, s)
-    }
-
-    fn straighten(&self, xd: f64, yd: f64) -> Option<[f64; 2]> {
-        let valid = |found: [f64; 2]| {
-            let unfolded = self.grows_until(found[0] * found[0] + found[1] * found[1])
-                && self.bend(found[0], found[1]).determinant() > 0.0;
-            unfolded.then_some(found)
-        };
-        // nearly always right at once; where the lens bends a lot, the radial part alone gives a start on the right side
-        self.newton([xd, yd], [xd, yd]).and_then(valid).or_else(|| {
-            let start = self.radial_start(xd, yd)?;
-            self.newton(start, [xd, yd]).and_then(valid)
-        })
-    }
-
-    /// Newton's method with the analytic Jacobian.
-    fn newton(&self, start: [f64; 2], target: [f64; 2]) -> Option<[f64; 2]> {
-        let [mut x, mut y] = start;
-        for _ in 0..NEWTON_STEPS {
-            let bent = self.bend(x, y);
-            let (ex, ey) = (bent.at[0] - target[0], bent.at[1] - target[1]);
-            let det = bent.determinant();
-            let (dx, dy) = ((bent.c * ex - bent.b * ey) / det, (bent.a * ey - bent.b * ex) / det);
-            (x, y) = (x - dx, y - dy);
-            if dx.abs() + dy.abs() <= f64::EPSILON * (1.0 + x.abs() + y.abs()) {
-                break;
-            }
-            if !(x.is_finite() && y.is_finite()) {
-                return None;
-            }
-        }
-        let [bx, by] = self.bend(x, y).at;
-        let near = (bx - target[0]).abs().max((by - target[1]).abs());
-        (near <= INVERSE_TOLERANCE * (1.0 + target[0].abs() + target[1].abs())).then_some([x, y])
-    }
-
-    /// The point in the direction of (`xd`, `yd`) whose radial distortion alone goes there, by bisection.
-    fn radial_start(&self, xd: f64, yd: f64) -> Option<[f64; 2]> {
-        let rd = xd.hypot(yd);
-        let mut far = largest(FAR, |s| self.grows_until(s)).unwrap_or(FAR).sqrt();
-        let mut near = 0.0;
-        for _ in 0..RADIUS_HALVINGS {
-            let r = 0.5 * (near + far);
-            let s = r * r;
-            let bent = r * polynomial(&self.numerator, s) / polynomial(&self.denominator, s);
-            if bent < rd { near = r } else { far = r }
-        }
-        (rd > 0.0).then(|| [xd / rd * near, yd / rd * near])
-    }
-}
-
-/// The equidistant model's polynomial: the distorted radius of a ray at `angle` from the axis.
-fn bent_angle(k: &[f64; 4], angle: f64) -> f64 {
-    let t = angle * angle;
-    angle * (1.0 + t * (k[0] + t * (k[1] + t * (k[2] + t * k[3]))))
-}
-
-/// Whether the distorted radius grows with the angle up to angle^2 = `t`.
-fn angle_grows_until(k: &[f64; 4], t: f64) -> bool {
-    positive_until([1.0, 3.0 * k[0], 5.0 * k[1], 7.0 * k[2], 9.0 * k[3]], t)
-}
-
-/// The angle whose distorted radius is `rd`, by Newton's method kept within a bracket; `None` when no angle below a quarter
-/// turn, up to which the radius grows, has it.
-fn straight_angle(k: &[f64; 4], rd: f64) -> Option<f64> {
-    let mut angle = rd.min(1.5);
-    let (mut low, mut high) = (0.0, std::f64::consts::FRAC_PI_2);
-    for _ in 0..2 * NEWTON_STEPS {
-        let t = angle * angle;
-        // where the radius no longer grows the answer lies nearer, whatever the value there
-        if !angle_grows_until(k, t) || bent_angle(k, angle) > rd {
-            high = angle;
-        } else {
-            low = angle;
-        }
-        let slope = 1.0 + t * (3.0 * k[0] + t * (5.0 * k[1] + t * (7.0 * k[2] + t * 9.0 * k[3])));
-        let newton = angle - (bent_angle(k, angle) - rd) / slope;
-        let next = if newton > low && newton < high { newton } else { 0.5 * (low + high) };
-        let step = (next - angle).abs();
-        angle = next;
-        if step <= 4.0 * f64::EPSILON * angle {
-            break;
-        }
-    }
-    let found = (bent_angle(k, angle) - rd).abs() <= INVERSE_TOLERANCE * (1.0 + rd);
-    (found && angle < std::f64::consts::FRAC_PI_2 && angle_grows_until(k, angle * angle)).then_some(angle)
 }
 
 #[cfg(test)]

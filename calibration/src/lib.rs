@@ -1,11 +1,13 @@
 //! Calibration of a robot's RGB-D cameras: camera models, depth models, the files that hold them, and the checks of recordings.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod brown;
 mod camera;
 mod camera_info;
 pub mod check;
 mod depth;
 mod distortion;
+mod equidistant;
 mod positivity;
 mod rectify;
 mod rig;

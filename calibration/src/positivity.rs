@@ -2,6 +2,8 @@
 
 /// Halvings of an interval before a polynomial that touches zero counts as not positive; 2^-40 of the interval.
 const MAX_HALVINGS: u32 = 40;
+/// Halvings that bring any bisection here from its end down to rounding.
+pub(crate) const HALVINGS: usize = 64;
 
 /// Whether c0 + c1 x + c2 x^2 + ... is above zero for every x from 0 to `end`.
 ///
@@ -52,6 +54,19 @@ fn halved<const N: usize>(mut b: [f64; N]) -> ([f64; N], [f64; N]) {
     }
     // each entry was last written in the round of its own number, which makes it the left half's
     (b, right)
+}
+
+/// The largest value up to which `holds`, which must go from yes to no once; `None` when it holds at `end`.
+pub(crate) fn largest(end: f64, holds: impl Fn(f64) -> bool) -> Option<f64> {
+    if holds(end) {
+        return None;
+    }
+    let (mut yes, mut no) = (0.0, end);
+    for _ in 0..HALVINGS {
+        let middle = 0.5 * (yes + no);
+        if holds(middle) { yes = middle } else { no = middle }
+    }
+    Some(yes)
 }
 
 #[cfg(test)]

@@ -219,8 +219,7 @@ impl RigCamera {
             camera.check().map_err(|e| (format!("{field}.intrinsics"), e.to_string()))?;
         }
         for (field, offset) in [("color", self.color.time_offset_s), ("depth", self.depth.time_offset_s)] {
-            // written so that NaN fails
-            if !(offset.abs() <= MAX_TIME_OFFSET_S) {
+            if !(-MAX_TIME_OFFSET_S..=MAX_TIME_OFFSET_S).contains(&offset) {
                 let reason = format!("it is {offset}; it must be within {MAX_TIME_OFFSET_S} s. Is it in seconds?");
                 return Err((format!("{field}.time_offset_s"), reason));
             }

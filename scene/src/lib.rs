@@ -21,7 +21,7 @@ pub use cloud::PointCloud;
 pub use frame::{ColorImage, DepthImage, FrameError, RgbdFrame, SensorEvent, StampNanos, Stream};
 pub use keyframe::{Keyframe, KeyframeConfig, KeyframeStore};
 pub use proposals::{Proposal, proposals};
-pub use registration::register_color;
+pub use registration::{register_color, register_depth};
 pub use scene::{FuseReport, Scene, SceneConfig, SceneError};
 pub use select::{
     QueryEmbeddings, UtilityWeights, ViewEmbeddings, ViewScores, score_views, select_top, select_uniform,
