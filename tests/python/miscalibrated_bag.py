@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Rewrite a rosbag2 recording with one thing of its calibration wrong, with the pure-Python `rosbags` library.
 
-    miscalibrated_bag.py /tmp/good /tmp/bad scaled
+    miscalibrated_bag.py GOOD_BAG NEW_BAG scaled
 
 The recording is one with CompressedImage topics and aligned depth (16-bit PNG behind a 12-byte header), as `make_bag.py` writes.
 """
