@@ -64,6 +64,11 @@ impl ColorImage {
         check(width, height, 3, data.len())?;
         Ok(Self { width, height, data })
     }
+
+    /// Memory of the pixels.
+    pub fn bytes(&self) -> usize {
+        self.data.len()
+    }
 }
 
 /// A depth image in metres.
@@ -91,6 +96,22 @@ impl DepthImage {
         }
         Ok(Self { width, height, data })
     }
+
+    /// Memory of the pixels.
+    pub fn bytes(&self) -> usize {
+        size_of_val(self.data.as_slice())
+    }
+}
+
+/// Which of the robot's RGB-D cameras something belongs to: its place in the list of cameras, from 0. A robot with one
+/// camera has only [`CameraId::default`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct CameraId(pub u8);
+
+impl std::fmt::Display for CameraId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "camera {}", self.0)
+    }
 }
 
 /// Which of a camera's two streams something belongs to.
@@ -116,6 +137,8 @@ impl std::fmt::Display for Stream {
 pub enum SensorEvent {
     /// A colour image.
     Color {
+        /// Of which camera.
+        camera_id: CameraId,
         /// When it was taken.
         stamp: StampNanos,
         /// Optical frame.
@@ -125,6 +148,8 @@ pub enum SensorEvent {
     },
     /// A depth image.
     Depth {
+        /// Of which camera.
+        camera_id: CameraId,
         /// When it was taken.
         stamp: StampNanos,
         /// Optical frame.
@@ -134,6 +159,8 @@ pub enum SensorEvent {
     },
     /// Intrinsics of a stream.
     CameraInfo {
+        /// Of which camera.
+        camera_id: CameraId,
         /// Which stream.
         stream: Stream,
         /// When it was sent.
@@ -158,9 +185,52 @@ pub enum SensorEvent {
     },
 }
 
+impl SensorEvent {
+    /// The same event as one of `of_camera`; a transform belongs to all cameras and stays as it is.
+    pub fn of(mut self, of_camera: CameraId) -> Self {
+        match &mut self {
+            Self::Color { camera_id, .. } | Self::Depth { camera_id, .. } | Self::CameraInfo { camera_id, .. } => {
+                *camera_id = of_camera;
+            }
+            Self::Transform { .. } => {}
+        }
+        self
+    }
+
+    /// The camera that the event belongs to; a transform belongs to all.
+    pub fn camera_id(&self) -> Option<CameraId> {
+        match self {
+            Self::Color { camera_id, .. } | Self::Depth { camera_id, .. } | Self::CameraInfo { camera_id, .. } => {
+                Some(*camera_id)
+            }
+            Self::Transform { .. } => None,
+        }
+    }
+
+    /// The stream that an image belongs to; `None` for all else.
+    pub fn image_stream(&self) -> Option<(CameraId, Stream)> {
+        match self {
+            Self::Color { camera_id, .. } => Some((*camera_id, Stream::Color)),
+            Self::Depth { camera_id, .. } => Some((*camera_id, Stream::Depth)),
+            Self::CameraInfo { .. } | Self::Transform { .. } => None,
+        }
+    }
+
+    /// Memory of the image; nothing else takes any to speak of.
+    pub(crate) fn image_bytes(&self) -> usize {
+        match self {
+            Self::Color { image, .. } => image.bytes(),
+            Self::Depth { image, .. } => image.bytes(),
+            Self::CameraInfo { .. } | Self::Transform { .. } => 0,
+        }
+    }
+}
+
 /// Colour and aligned depth of one moment, with the camera's pose.
 #[derive(Debug, Clone)]
 pub struct RgbdFrame {
+    /// The camera that took it.
+    pub camera_id: CameraId,
     /// The depth image's stamp.
     pub stamp: StampNanos,
     /// Colour; its size may differ from the depth image's, its view may not.

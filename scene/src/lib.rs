@@ -2,33 +2,46 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod bounding_box;
-mod cloud;
+mod camera_streams;
+mod clock;
+pub mod cloud;
+mod correction;
+mod coverage;
 mod frame;
+mod framing;
 mod keyframe;
+mod mesh;
 mod proposals;
 mod registration;
 mod scene;
 mod select;
+mod sharpness;
 mod structure;
 mod sync;
 mod sync_stats;
+mod transform_error;
 mod transforms;
 mod tsdf;
+mod unproject;
 mod visibility;
 
 pub use bounding_box::{Aabb, OrientedBox};
 pub use cloud::PointCloud;
-pub use frame::{ColorImage, DepthImage, FrameError, RgbdFrame, SensorEvent, StampNanos, Stream};
+pub use correction::StreamCorrection;
+pub use frame::{CameraId, ColorImage, DepthImage, FrameError, RgbdFrame, SensorEvent, StampNanos, Stream};
 pub use keyframe::{Keyframe, KeyframeConfig, KeyframeStore};
+pub use mesh::Mesh;
 pub use proposals::{Proposal, proposals};
-pub use registration::{register_color, register_depth};
+pub use registration::register_depth;
 pub use scene::{FuseReport, Scene, SceneConfig, SceneError};
 pub use select::{
     QueryEmbeddings, UtilityWeights, ViewEmbeddings, ViewScores, score_views, select_top, select_uniform,
 };
 pub use structure::shell_mask;
 pub use sync::{SyncConfig, Synchronizer};
-pub use sync_stats::{DropReason, SyncStats};
-pub use transforms::{HISTORY_NANOS, TransformBuffer, TransformError};
-pub use tsdf::{IntegrateReport, TsdfConfig, TsdfError, TsdfMap};
-pub use visibility::visible_points;
+pub use sync_stats::{CameraStats, DropReason, SyncStats};
+pub use transform_error::TransformError;
+pub use transforms::{HISTORY_NANOS, Inserted, MAX_GAP_NANOS, TransformBuffer};
+pub use tsdf::{IntegrateReport, MAP_VERSION, MapFileError, Raycast, TsdfConfig, TsdfError, TsdfMap};
+pub use unproject::unproject;
+pub use visibility::{CellKey, cell_of, visible_cells, visible_points};

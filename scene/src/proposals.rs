@@ -1,9 +1,7 @@
 //! Surface points in, object proposals out: Euclidean clusters of what is not the room's shell, with their boxes.
 
-use kiddo::{ImmutableKdTree, SquaredEuclidean};
-
 use crate::bounding_box::OrientedBox;
-use crate::cloud::PointCloud;
+use crate::cloud::{PointCloud, cluster_points};
 
 /// A cluster of points.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,32 +19,13 @@ pub fn proposals(cloud: &PointCloud, shell: &[bool], radius_m: f32, min_points: 
         |i: &usize| !shell.get(*i).copied().unwrap_or(false) && cloud.positions[*i].iter().all(|x| x.is_finite());
     let kept: Vec<usize> = (0..cloud.len()).filter(usable).collect();
     let points: Vec<[f32; 3]> = kept.iter().map(|&i| cloud.positions[i]).collect();
-    let Ok(tree) = ImmutableKdTree::<f32, 3>::new_from_slice(&points) else { return Vec::new() };
-    let mut cluster_of: Vec<Option<usize>> = vec![None; kept.len()];
-    let mut clusters: Vec<Vec<u32>> = Vec::new();
-    for seed in 0..kept.len() {
-        if cluster_of[seed].is_some() {
-            continue;
+    let mut labels = Vec::new();
+    let Ok(count) = cluster_points(&points, radius_m, 1, &mut labels) else { return Vec::new() };
+    let mut clusters: Vec<Vec<u32>> = vec![Vec::new(); count as usize];
+    for (i, label) in kept.iter().zip(&labels) {
+        if let Some(label) = label {
+            clusters[*label as usize].push(*i as u32);
         }
-        let name = clusters.len();
-        cluster_of[seed] = Some(name);
-        let mut members = vec![seed];
-        let mut next = 0;
-        while let Some(&i) = members.get(next) {
-            next += 1;
-            for found in
-                tree.query(&points[i]).within::<SquaredEuclidean<f32>>(radius_m * radius_m).unsorted().execute()
-            {
-                let j = found.item as usize;
-                if cluster_of[j].is_none() {
-                    cluster_of[j] = Some(name);
-                    members.push(j);
-                }
-            }
-        }
-        let mut members: Vec<u32> = members.into_iter().map(|j| kept[j] as u32).collect();
-        members.sort_unstable();
-        clusters.push(members);
     }
     let mut found: Vec<Proposal> = clusters
         .into_iter()

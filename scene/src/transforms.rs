@@ -1,7 +1,12 @@
 //! Transforms between frames in, the transform between any two frames at a stamp out.
 //!
-//! As ROS tf2, with one difference: nothing is ever answered for another moment than the one asked for. Between two
-//! samples the translation is interpolated linearly and the rotation spherically; outside of them there is an error.
+//! As ROS tf2, and stricter: nothing is ever answered for another moment than the one asked for. Between two samples the
+//! translation is interpolated linearly and the rotation spherically; outside of them there is an error, and so there is
+//! between two samples that are far apart in time *and* in place, where tf2 would draw a straight line. A frame that rests
+//! may be published as rarely as it likes.
+//!
+//! A child has one parent and one kind, static or moving: the last word holds, as in tf2, and its history begins anew.
+//! tf2 keeps the samples under the former parent, which hides that two publishers disagree; here [`Inserted`] tells.
 
 use std::collections::VecDeque;
 
@@ -9,108 +14,35 @@ use nalgebra::Isometry3;
 use rustc_hash::FxHashMap;
 
 use crate::frame::StampNanos;
+use crate::transform_error::{MAX_FRAMES, MAX_NAME_BYTES, TransformError};
 
 /// Age at which a sample is forgotten, counted back from its edge's newest; tf2's default cache holds as much.
 pub const HISTORY_NANOS: i64 = 10_000_000_000;
 /// Most samples of one edge: ten seconds at 400 Hz.
 const MAX_SAMPLES: usize = 4_096;
-/// Most frames of a tree; a publisher that makes up names cannot fill the memory.
-const MAX_FRAMES: usize = 1_024;
-/// Longest name of a frame, bytes.
-const MAX_NAME_BYTES: usize = 256;
+/// Two samples further apart than this in time are joined only when the frame hardly moved between them: correctors such
+/// as `map <- odom` come once a second or more rarely, while a wheel's odometry that pauses this long has lost its way.
+pub const MAX_GAP_NANOS: u64 = 1_000_000_000;
+/// "Hardly moved", metres: about a voxel.
+const GAP_STEP_M: f64 = 0.05;
+/// "Hardly turned", radians: a voxel or two at a few metres.
+const GAP_TURN_RAD: f64 = 0.02;
 /// A rotation's quaternion may be this far from unit length.
 const UNIT_TOLERANCE: f64 = 1.0e-3;
 
-/// Why a transform was refused, or could not be given.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum TransformError {
-    /// A frame's name is empty or far too long.
-    #[error("a frame name has {bytes} bytes; it must have from 1 to {MAX_NAME_BYTES}")]
-    Name {
-        /// Its length.
-        bytes: usize,
+/// What adding a transform did to the tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Inserted {
+    /// A new edge, or a further sample of a known one.
+    Added,
+    /// The child left another parent, and its history with it. Once, a robot changed its tree; again and again, two
+    /// publishers claim the same child.
+    Reparented {
+        /// The parent that it left.
+        from: String,
     },
-    /// There are too many frames.
-    #[error("frame {frame} was refused: there are {MAX_FRAMES} frames already; does a publisher make up new names?")]
-    TooManyFrames {
-        /// The frame that was one too many.
-        frame: String,
-    },
-    /// The transform is not a rigid motion.
-    #[error("transform {parent} <- {child} is not finite or its rotation is not of unit length; check its publisher")]
-    NotRigid {
-        /// Parent frame.
-        parent: String,
-        /// Child frame.
-        child: String,
-    },
-    /// A loop of frames.
-    #[error("transform {parent} <- {child} was refused: {parent} already hangs below {child}; check who publishes it")]
-    Cycle {
-        /// Parent frame.
-        parent: String,
-        /// Child frame.
-        child: String,
-    },
-    /// Older than all that is remembered.
-    #[error(
-        "transform {parent} <- {child} at {stamp} ns is {age_nanos} ns older than the newest; check the publisher's clock"
-    )]
-    TooOld {
-        /// Parent frame.
-        parent: String,
-        /// Child frame.
-        child: String,
-        /// Its stamp.
-        stamp: StampNanos,
-        /// How far it lies behind the newest of its edge.
-        age_nanos: i64,
-    },
-    /// Nobody has named this frame.
-    #[error("frame {frame} is in no transform received so far; is its publisher running?")]
-    UnknownFrame {
-        /// The frame.
-        frame: String,
-    },
-    /// Both frames are known, but nothing joins them.
-    #[error("frames {target_frame} and {source_frame} are not connected by any transform received so far")]
-    NotConnected {
-        /// The target frame asked for.
-        target_frame: String,
-        /// The source frame asked for.
-        source_frame: String,
-    },
-    /// The moment lies before the edge's first sample.
-    #[error("transform {parent} <- {child} begins at {oldest} ns, after {stamp} ns")]
-    BeforeOldest {
-        /// Parent frame.
-        parent: String,
-        /// Child frame.
-        child: String,
-        /// Stamp asked for.
-        stamp: StampNanos,
-        /// The edge's oldest stamp.
-        oldest: StampNanos,
-    },
-    /// The moment lies after the edge's last sample; it may still come.
-    #[error("transform {parent} <- {child} ends at {newest} ns, before {stamp} ns")]
-    AfterNewest {
-        /// Parent frame.
-        parent: String,
-        /// Child frame.
-        child: String,
-        /// Stamp asked for.
-        stamp: StampNanos,
-        /// The edge's newest stamp.
-        newest: StampNanos,
-    },
-}
-
-impl TransformError {
-    /// True when a later transform can still make the same look-up succeed.
-    pub fn may_resolve(&self) -> bool {
-        matches!(self, Self::UnknownFrame { .. } | Self::NotConnected { .. } | Self::AfterNewest { .. })
-    }
+    /// The edge was static and moves now, or the reverse; its history began anew.
+    KindChanged,
 }
 
 /// How a frame hangs on its parent.
@@ -152,8 +84,8 @@ impl TransformBuffer {
         Self::default()
     }
 
-    /// Adds one transform. A second one of the same edge and stamp replaces the first; a child that gets another parent
-    /// leaves its old one.
+    /// Adds one transform. A second one of the same edge and stamp replaces the first. A child that gets another parent, or
+    /// becomes static or moving, forgets what was; the answer says so.
     ///
     /// # Errors
     /// [`TransformError`] for unusable names and motions, for cycles, and for samples older than the history; the buffer
@@ -165,7 +97,7 @@ impl TransformBuffer {
         stamp: StampNanos,
         parent_from_child: Isometry3<f64>,
         is_static: bool,
-    ) -> Result<(), TransformError> {
+    ) -> Result<Inserted, TransformError> {
         let (parent, child) = (plain(parent), plain(child));
         let names = || (parent.to_owned(), child.to_owned());
         if let Some(bytes) = [parent.len(), child.len()].into_iter().find(|n| !(1..=MAX_NAME_BYTES).contains(n)) {
@@ -187,7 +119,8 @@ impl TransformBuffer {
         match slot {
             Some(Edge { parent: known, motion: Motion::Samples(samples) }) if *known == parent_index && !is_static => {
                 let newest = samples.back().map_or(stamp, |(s, _)| *s);
-                if let Some(age_nanos) = newest.checked_sub(stamp).filter(|age| *age > HISTORY_NANOS) {
+                let age_nanos = newest.saturating_sub(stamp);
+                if age_nanos > HISTORY_NANOS {
                     let (parent, child) = names();
                     return Err(TransformError::TooOld { parent, child, stamp, age_nanos });
                 }
@@ -207,10 +140,18 @@ impl TransformBuffer {
                     true => Motion::Static(parent_from_child),
                     false => Motion::Samples(VecDeque::from([(stamp, parent_from_child)])),
                 };
-                *slot = Some(Edge { parent: parent_index, motion });
+                let former = slot.replace(Edge { parent: parent_index, motion });
+                return Ok(match former {
+                    None => Inserted::Added,
+                    Some(former) if former.parent != parent_index => {
+                        Inserted::Reparented { from: self.nodes[former.parent].name.clone() }
+                    }
+                    Some(former) if matches!(former.motion, Motion::Static(_)) == is_static => Inserted::Added,
+                    Some(_) => Inserted::KindChanged,
+                });
             }
         }
-        Ok(())
+        Ok(Inserted::Added)
     }
 
     /// `target_from_source` at `stamp`.
@@ -307,8 +248,12 @@ impl TransformBuffer {
         match (after.checked_sub(1).and_then(|i| samples.get(i)), samples.get(after)) {
             (_, Some((s, iso))) if *s == stamp => Ok(Some((edge.parent, *iso))),
             (Some((s0, a)), Some((s1, b))) => {
-                // differences are exact as integers and small, so f64 holds them
-                let share = stamp.wrapping_sub(*s0) as f64 / s1.wrapping_sub(*s0) as f64;
+                let gap_nanos = s1.abs_diff(*s0);
+                if gap_nanos > MAX_GAP_NANOS && !close_by(a, b) {
+                    let (parent, child) = names();
+                    return Err(TransformError::Gap { parent, child, stamp, gap_nanos });
+                }
+                let share = stamp.abs_diff(*s0) as f64 / gap_nanos as f64;
                 Ok(Some((edge.parent, interpolate(a, b, share))))
             }
             (None, Some((oldest, _))) => {
@@ -321,6 +266,12 @@ impl TransformBuffer {
             }
         }
     }
+}
+
+/// Whether a frame that went from `a` to `b` can be taken to have been near both all the time.
+fn close_by(a: &Isometry3<f64>, b: &Isometry3<f64>) -> bool {
+    (a.translation.vector - b.translation.vector).norm() <= GAP_STEP_M
+        && a.rotation.angle_to(&b.rotation) <= GAP_TURN_RAD
 }
 
 /// The pose at `share` (0 to 1) of the way from `a` to `b`.
@@ -402,6 +353,51 @@ mod tests {
         assert!(matches!(after, TransformError::AfterNewest { newest: 200, .. }) && after.may_resolve());
         let before = buffer.lookup("odom", "camera", 99).unwrap_err();
         assert!(matches!(before, TransformError::BeforeOldest { oldest: 100, .. }) && !before.may_resolve());
+    }
+
+    #[test]
+    fn a_long_gap_is_bridged_for_a_frame_that_rests_alone() {
+        let mut buffer = TransformBuffer::new();
+        let second = 1_000_000_000;
+        for (child, moved) in [("rests", 0.01), ("goes", 3.0)] {
+            for (i, x) in [0.0, 0.5 * moved, moved].into_iter().enumerate() {
+                // one second, then three
+                let stamp = [0, second, 4 * second][i];
+                buffer.insert("odom", child, stamp, pose(x, 0.0), false).unwrap();
+            }
+        }
+        assert!(buffer.lookup("odom", "goes", second / 2).is_ok());
+        let gap = buffer.lookup("odom", "goes", 2 * second).unwrap_err();
+        assert!(matches!(gap, TransformError::Gap { gap_nanos: 3_000_000_000, .. }), "{gap}");
+        assert!(!gap.may_resolve() && gap.to_string().contains("odom <- goes"));
+        assert!(buffer.lookup("odom", "goes", 4 * second).is_ok());
+        assert!(buffer.lookup("odom", "rests", 2 * second).is_ok());
+    }
+
+    #[test]
+    fn another_parent_and_another_kind_are_told() {
+        let mut buffer = TransformBuffer::new();
+        let mut put = |parent, stamp, is_static| buffer.insert(parent, "camera", stamp, pose(1.0, 0.0), is_static);
+        assert_eq!(put("base", 0, true), Ok(Inserted::Added));
+        assert_eq!(put("/base", 0, true), Ok(Inserted::Added));
+        assert_eq!(put("base", 5, false), Ok(Inserted::KindChanged));
+        assert_eq!(put("base", 6, false), Ok(Inserted::Added));
+        assert_eq!(put("odom", 7, false), Ok(Inserted::Reparented { from: "base".to_owned() }));
+        assert_eq!(put("odom", 7, true), Ok(Inserted::KindChanged));
+        // the former parent is still known, and joined to nothing
+        assert!(matches!(buffer.lookup("base", "camera", 6), Err(TransformError::NotConnected { .. })));
+        assert!(buffer.lookup("odom", "camera", 0).is_ok());
+    }
+
+    #[test]
+    fn stamps_at_the_ends_of_time_are_survived() {
+        let mut buffer = TransformBuffer::new();
+        for stamp in [i64::MAX, i64::MIN, 0, i64::MAX - 1] {
+            let _ = buffer.insert("odom", "camera", stamp, pose(0.0, 0.0), false);
+        }
+        for stamp in [i64::MIN, -1, 0, i64::MAX] {
+            let _ = buffer.lookup("odom", "camera", stamp);
+        }
     }
 
     #[test]

@@ -75,7 +75,7 @@ def main():
 
     def calibration(ns):
         f = 0.0 if fault == "no-focal-length" else 60.0
-        model, d = ("fisheye", np.full(4, 0.1)) if fault == "bad-lens" else ("plumb_bob", np.zeros(5))
+        model, d = ("omnidirectional", np.full(4, 0.1)) if fault == "bad-lens" else ("plumb_bob", np.zeros(5))
         k = np.array([f, 0, 31.5, 0, f, 23.5, 0, 0, 1.0])
         p = np.array([f, 0, 31.5, 0, 0, f, 23.5, 0, 0, 0, 1.0, 0])
         roi = t["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False)

@@ -65,7 +65,7 @@ fn broken_recordings_are_refused_by_file_topic_and_place() {
         Case { fault: "empty-image", says: &[depth, "data hold 0 bytes"] },
         Case { fault: "bad-png", says: &["/compressedDepth", "compressed image"] },
         Case { fault: "png-bomb", says: &["/compressedDepth", "exceeds limit"] },
-        Case { fault: "bad-lens", says: &["/camera/depth/camera_info", "fisheye", "plumb_bob"] },
+        Case { fault: "bad-lens", says: &["/camera/depth/camera_info", "omnidirectional", "plumb_bob"] },
         Case { fault: "no-focal-length", says: &["/camera/depth/camera_info", "fx"] },
         Case { fault: "no-reading", says: &["4 frames came, but no surface", "--max-depth"] },
         Case { fault: "cut-message", says: &[depth, "sensor_msgs/msg/Image"] },

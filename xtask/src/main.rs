@@ -2,6 +2,7 @@
 //! In: a command line. Out: a prepared machine and the exit code of what was run.
 
 mod apt;
+mod bench;
 mod checks;
 mod layout;
 mod peers;
@@ -11,6 +12,7 @@ mod ros;
 mod run;
 mod stamp;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -45,8 +47,35 @@ enum Task {
         /// Run only the tests whose name contains this
         filter: Option<String>,
     },
+    /// Measure Vantage on this machine beside what others use for the same
+    Bench {
+        #[command(subcommand)]
+        what: Bench,
+    },
+    /// Ten thousand frames into a bounded map: fails when memory grows
+    Soak {
+        /// A folder of frames with color/, depth/ and trajectory.log; ../shared/data/livingroom1 when left out
+        #[arg(long)]
+        frames: Option<PathBuf>,
+        /// One JSON object a line, the last one the summary
+        #[arg(long)]
+        json: bool,
+    },
     /// The checks of CI beside the tests: formatting, clippy with warnings denied, licences and sources
     Ci,
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// Fusion and point clouds, and Open3D's on the same frames in the same run: the ratios of the times
+    Scene {
+        /// A folder of frames with color/, depth/ and trajectory.log; may be given several times
+        #[arg(long)]
+        frames: Vec<PathBuf>,
+        /// One JSON object a line, the last one the summary
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -55,6 +84,8 @@ fn main() -> ExitCode {
         Task::Setup { peers } => run::setup(peers),
         Task::Demo { arguments } => run::demo(&arguments),
         Task::Test { peers, filter } => run::test(peers, filter.as_deref()),
+        Task::Bench { what: Bench::Scene { frames, json } } => bench::scene(&frames, json),
+        Task::Soak { frames, json } => bench::soak(frames.as_deref(), json),
         Task::Ci => checks::run(),
     };
     match outcome {

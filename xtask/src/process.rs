@@ -121,7 +121,8 @@ impl Drop for Step {
     }
 }
 
-fn show(command: &Command) -> String {
+/// A command as it would be typed.
+pub(crate) fn show(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
 }

@@ -1,5 +1,6 @@
 //! The command line `vantage`.
 
+mod bench;
 mod calibrate;
 mod demo;
 mod replay;
@@ -20,6 +21,8 @@ struct Cli {
 enum Command {
     /// A procedural room, recorded, replayed and asked five questions, with the truth beside the answers.
     Demo(demo::DemoArgs),
+    /// Measure how fast the parts are on this machine.
+    Bench(bench::BenchArgs),
     /// Check the calibration of a recording, or estimate it from its motion.
     Calibrate(calibrate::CalibrateArgs),
     /// Fuse a recording and answer questions about it.
@@ -37,6 +40,7 @@ pub fn main() -> ExitCode {
         .with_target(false)
         .init();
     let result = match Cli::parse().command {
+        Command::Bench(args) => bench::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Replay(args) => replay::run(&args),

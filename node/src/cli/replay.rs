@@ -6,18 +6,16 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
+use vantage_calibration::Rig;
 use vantage_model::{Answer, AskOptions, Reasoner, ViewStrategy};
-use vantage_scene::{KeyframeConfig, Scene, SceneConfig, SyncConfig, TsdfConfig};
+use vantage_scene::Scene;
 
-use crate::engine::{EngineConfig, Replay, fuse_recording};
+use crate::engine::{EngineConfig, FusionSettings, Replay, fuse_recording};
 use crate::questions::{self, Known};
 use crate::sink::folder::OutFolder;
 use crate::sink::json::Line;
 use crate::sink::{stdout, table};
 use crate::source::{BagSource, TopicRequest};
-
-/// Truncation of the map in voxels.
-const TRUNCATION_VOXELS: f32 = 4.0;
 
 /// How views are chosen.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -49,6 +47,9 @@ pub(crate) struct Settings {
     /// Depths beyond this are not fused, metres.
     #[arg(long, default_value_t = 4.0, value_parser = |text: &str| number(text, 0.2, 30.0))]
     pub(crate) max_depth: f32,
+    /// Most memory of the map, MB; when it is used up, what is far away and long unseen makes room.
+    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(crate) map_mb: u32,
     /// Frame that everything is fused in.
     #[arg(long, default_value = "odom")]
     pub(crate) global_frame: String,
@@ -89,6 +90,12 @@ pub(crate) struct ReplayArgs {
     /// Topic of the color images' camera_info.
     #[arg(long)]
     color_info_topic: Option<String>,
+    /// Name of a camera, whose topics are NAME/color/image_raw, NAME/depth/image_raw and so on; may be given several times.
+    #[arg(long = "camera", value_name = "NAME", conflicts_with_all = ["color_topic", "depth_topic", "depth_info_topic", "color_info_topic"])]
+    cameras: Vec<String>,
+    /// Rig file with the cameras' corrections, and with calibration that the recording lacks.
+    #[arg(long, value_name = "FILE")]
+    rig: Option<PathBuf>,
     #[command(flatten)]
     settings: Settings,
 }
@@ -101,17 +108,15 @@ fn number(text: &str, min: f32, max: f32) -> Result<f32, String> {
 
 impl Settings {
     fn engine(&self) -> EngineConfig {
-        let tsdf = TsdfConfig {
+        let settings = FusionSettings {
+            global_frame: self.global_frame.clone(),
+            sync_tolerance_s: f64::from(self.sync_tolerance),
             voxel_size_m: self.voxel,
-            truncation_m: TRUNCATION_VOXELS * self.voxel,
             max_depth_m: self.max_depth,
-            ..TsdfConfig::default()
+            max_map_bytes: (self.map_mb as usize) << 20,
+            ..FusionSettings::default()
         };
-        let tolerance_nanos = (f64::from(self.sync_tolerance) * 1e9).round() as i64;
-        EngineConfig {
-            sync: SyncConfig { global_frame: self.global_frame.clone(), tolerance_nanos, ..SyncConfig::default() },
-            scene: SceneConfig { tsdf, keyframes: KeyframeConfig::default() },
-        }
+        settings.engine()
     }
 
     fn ask_options(&self) -> AskOptions {
@@ -139,6 +144,8 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<()> {
         depth: args.depth_topic.clone(),
         depth_info: args.depth_info_topic.clone(),
         color_info: args.color_info_topic.clone(),
+        cameras: args.cameras.clone(),
+        rig: args.rig.as_deref().map(Rig::load).transpose()?,
     };
     replay(&args.bag, &request, &asked, &args.settings)
 }
@@ -178,9 +185,9 @@ pub(crate) fn replay(
     bar.finish_and_clear();
     tracing::info!(
         "{} frames fused in {:.0} ms, {:.1} ms a frame",
-        stats.frames,
+        stats.frames(),
         fuse_ms,
-        fuse_ms / stats.frames.max(1) as f64
+        fuse_ms / stats.frames().max(1) as f64
     );
     lines.push(Line::scene(&scene).to_json()?);
 
@@ -209,7 +216,7 @@ pub(crate) fn replay(
         lines.join("\n")
     } else {
         let known: Vec<Option<Known>> = asked.iter().map(|(_, k)| k.clone()).collect();
-        summary(&scene, stats.frames, &answers, &known)
+        summary(&scene, stats.frames(), &answers, &known)
     };
     stdout::print(&text)
 }

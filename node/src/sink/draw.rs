@@ -82,11 +82,12 @@ mod tests {
     use super::*;
     use std::sync::Arc;
     use vantage_calibration::Distortion;
-    use vantage_scene::{ColorImage, DepthImage};
+    use vantage_scene::{CameraId, ColorImage, DepthImage};
 
     #[test]
     fn a_boxs_corner_is_drawn_where_the_pinhole_says() {
         let frame = RgbdFrame {
+            camera_id: CameraId::default(),
             stamp: 0,
             color: Arc::new(ColorImage::new(640, 480, vec![0; 640 * 480 * 3]).unwrap()),
             depth: Arc::new(DepthImage::new(640, 480, vec![1.0; 640 * 480]).unwrap()),

@@ -1,11 +1,13 @@
-//! A recording in, sensor events in order of log time out; static transforms come first.
+//! A recording in, sensor events in order of log time out; static transforms and what a rig makes up for come first.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use vantage_scene::{SensorEvent, Stream};
+use vantage_scene::{CameraId, SensorEvent, Stream, StreamCorrection};
 
 use super::decode::{Carries, decode};
 use super::error::SourceError;
+use super::rig::{KnownCameras, camera_id};
 use super::storage::{RawMessage, Storage, open_storage};
 use super::topics::{TopicChoice, TopicRequest, choose_topics};
 use crate::wire::CompressedImage;
@@ -14,6 +16,10 @@ use crate::wire::CompressedImage;
 pub struct BagSource {
     storage: Box<dyn Storage>,
     choice: TopicChoice,
+    names: Vec<String>,
+    known: KnownCameras,
+    /// What each topic that is read carries, and of which camera.
+    roles: BTreeMap<usize, (CameraId, Carries)>,
     pending: std::vec::IntoIter<SensorEvent>,
     depth_images: u64,
 }
@@ -22,19 +28,15 @@ impl BagSource {
     /// Opens a recording and reads its static transforms.
     ///
     /// # Errors
-    /// [`SourceError`] naming file, topic and place.
+    /// [`SourceError`] naming file, topic and place, or the camera that the rig does not know.
     pub fn open(path: &Path, request: &TopicRequest) -> Result<Self, SourceError> {
         let mut storage = open_storage(path)?;
         let choice = choose_topics(storage.as_ref(), request)?;
-        let name = |i: usize| storage.topics()[i].name.clone();
-        tracing::info!(
-            "{}: color {}, depth {}, depth camera_info {}, transforms {}",
-            storage.file().display(),
-            name(choice.color),
-            name(choice.depth),
-            name(choice.depth_info),
-            choice.moving.iter().chain(&choice.fixed).map(|&i| name(i)).collect::<Vec<_>>().join(" ")
-        );
+        let known = match &request.rig {
+            Some(rig) => KnownCameras::find(rig, &request.cameras)?,
+            None => KnownCameras::default(),
+        };
+        say_topics(storage.as_ref(), &choice, &request.cameras);
         let mut fixed = Vec::new();
         storage.select(&choice.fixed)?;
         if !choice.fixed.is_empty() {
@@ -42,11 +44,12 @@ impl BagSource {
                 fixed.extend(decoded(storage.as_ref(), &message, Carries::Transforms { fixed: true })?);
             }
         }
-        let mut wanted = vec![choice.color, choice.depth, choice.depth_info];
-        wanted.extend(choice.color_info);
-        wanted.extend(&choice.moving);
-        storage.select(&wanted)?;
-        Ok(Self { storage, choice, pending: fixed.into_iter(), depth_images: 0 })
+        let roles = roles(storage.as_ref(), &choice)?;
+        let mut first = made_up(storage.as_ref(), &known, &roles, &fixed);
+        first.extend(fixed);
+        storage.select(&roles.keys().copied().collect::<Vec<_>>())?;
+        let (names, pending) = (request.cameras.clone(), first.into_iter());
+        Ok(Self { storage, choice, names, known, roles, pending, depth_images: 0 })
     }
 
     /// The next event; `None` at the end.
@@ -59,14 +62,17 @@ impl BagSource {
                 return Ok(Some(event));
             }
             let Some(message) = self.storage.next_message()? else { return Ok(None) };
-            let events = self.decode(&message)?;
-            self.pending = events.into_iter();
+            // a container that gives what was not selected is none of ours; its message is skipped
+            let Some(&(camera_id, carries)) = self.roles.get(&message.topic) else { continue };
+            let events = decoded(self.storage.as_ref(), &message, carries)?;
+            self.depth_images += u64::from(matches!(carries, Carries::Images { stream: Stream::Depth, .. }));
+            self.pending = events.into_iter().map(|event| event.of(camera_id)).collect::<Vec<_>>().into_iter();
         }
     }
 
-    /// Messages of the depth topic, where the container says.
+    /// Messages of the depth topics, where the container says.
     pub fn depth_message_count(&self) -> Option<u64> {
-        self.storage.topics()[self.choice.depth].messages
+        self.choice.cameras.iter().map(|camera| self.storage.topics()[camera.depth].messages).sum()
     }
 
     /// Depth images delivered so far.
@@ -79,20 +85,82 @@ impl BagSource {
         self.storage.file()
     }
 
-    fn decode(&mut self, message: &RawMessage) -> Result<Vec<SensorEvent>, SourceError> {
-        let storage = self.storage.as_ref();
-        let compressed = storage.topics()[message.topic].type_name == CompressedImage::TYPE;
-        let carries = match message.topic {
-            i if self.choice.moving.contains(&i) => Carries::Transforms { fixed: false },
-            i if i == self.choice.depth_info => Carries::CameraInfo(Stream::Depth),
-            i if Some(i) == self.choice.color_info => Carries::CameraInfo(Stream::Color),
-            i if i == self.choice.depth => Carries::Images { stream: Stream::Depth, compressed },
-            _ => Carries::Images { stream: Stream::Color, compressed },
-        };
-        let events = decoded(storage, message, carries)?;
-        self.depth_images += u64::from(message.topic == self.choice.depth);
-        Ok(events)
+    /// What the rig corrects.
+    pub fn corrections(&self) -> BTreeMap<CameraId, StreamCorrection> {
+        self.known.corrections()
     }
+
+    /// "front: " in front of what is said about one of several cameras; nothing where there is only one.
+    pub fn of_camera(&self, id: CameraId) -> String {
+        match self.names.get(usize::from(id.0)) {
+            Some(name) if self.names.len() > 1 => format!("{name}: "),
+            _ => String::new(),
+        }
+    }
+}
+
+/// What each topic carries.
+fn roles(storage: &dyn Storage, choice: &TopicChoice) -> Result<BTreeMap<usize, (CameraId, Carries)>, SourceError> {
+    let mut roles = BTreeMap::new();
+    for (place, camera) in choice.cameras.iter().enumerate() {
+        let id = camera_id(place)?;
+        for (stream, images, info) in
+            [(Stream::Color, camera.color, camera.color_info), (Stream::Depth, camera.depth, camera.depth_info)]
+        {
+            let compressed = storage.topics()[images].type_name == CompressedImage::TYPE;
+            roles.insert(images, (id, Carries::Images { stream, compressed }));
+            roles.extend(info.map(|info| (info, (id, Carries::CameraInfo(stream)))));
+        }
+    }
+    let moving = choice.moving.iter().map(|&i| (i, (CameraId::default(), Carries::Transforms { fixed: false })));
+    roles.extend(moving);
+    Ok(roles)
+}
+
+/// What the rig knows and the recording does not; the log says so.
+fn made_up(
+    storage: &dyn Storage,
+    known: &KnownCameras,
+    roles: &BTreeMap<usize, (CameraId, Carries)>,
+    fixed: &[SensorEvent],
+) -> Vec<SensorEvent> {
+    let recorded = |id: CameraId, stream: Stream| roles.values().any(|role| *role == (id, Carries::CameraInfo(stream)));
+    // one camera_info serves aligned streams, and that of depth has been looked for
+    let mut events =
+        known.infos(|id, stream| recorded(id, stream) || (stream == Stream::Color && recorded(id, Stream::Depth)));
+    let placed: BTreeSet<String> = fixed
+        .iter()
+        .filter_map(|event| match event {
+            SensorEvent::Transform { child, .. } => Some(child.trim_start_matches('/').to_owned()),
+            _ => None,
+        })
+        .collect();
+    events.extend(known.transforms(&placed));
+    for event in &events {
+        let what = match event {
+            SensorEvent::CameraInfo { camera_id, stream, .. } => format!("camera_info of {stream}, {camera_id}"),
+            SensorEvent::Transform { parent, child, .. } => format!("static transform {parent} <- {child}"),
+            SensorEvent::Color { .. } | SensorEvent::Depth { .. } => continue,
+        };
+        tracing::info!("{}: {what} is not recorded; the rig's is taken", storage.file().display());
+    }
+    events
+}
+
+fn say_topics(storage: &dyn Storage, choice: &TopicChoice, cameras: &[String]) {
+    let name = |i: usize| storage.topics()[i].name.clone();
+    for (place, camera) in choice.cameras.iter().enumerate() {
+        let of = cameras.get(place).map_or_else(String::new, |name| format!("camera {name}: "));
+        tracing::info!(
+            "{}: {of}color {}, depth {}, depth camera_info {}",
+            storage.file().display(),
+            name(camera.color),
+            name(camera.depth),
+            camera.depth_info.map_or_else(|| "none".to_owned(), name)
+        );
+    }
+    let transforms: Vec<String> = choice.moving.iter().chain(&choice.fixed).map(|&i| name(i)).collect();
+    tracing::info!("{}: transforms {}", storage.file().display(), transforms.join(" "));
 }
 
 /// Decodes a message; errors name file, place and topic.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nalgebra::{Isometry3, Quaternion, Translation3, UnitQuaternion};
 use vantage_calibration::{CameraError, PinholeCamera};
-use vantage_scene::{SensorEvent, Stream};
+use vantage_scene::{CameraId, SensorEvent, Stream};
 
 use super::pixels::{self, PixelError};
 use crate::wire::{self, CameraInfo, CompressedImage, Image, TfMessage, TransformStamped, WireError};
@@ -42,7 +42,7 @@ pub enum Carries {
     },
 }
 
-/// Decodes one message: one event, or as many as a TFMessage holds.
+/// Decodes one message: one event, or as many as a TFMessage holds. Whose camera it is, the topic tells: see [`SensorEvent::of`].
 ///
 /// # Errors
 /// [`DecodeError`]; the caller knows the topic and the place.
@@ -68,30 +68,30 @@ fn raw_image(stream: Stream, bytes: &[u8]) -> Result<SensorEvent, DecodeError> {
         big_endian: image.is_bigendian != 0,
         data: image.data,
     };
-    let stamp = image.header.stamp.nanos();
+    let (camera_id, stamp) = (CameraId::default(), image.header.stamp.nanos());
     Ok(match stream {
         Stream::Color => {
             let picture = pixels::raw_color(&raw)?;
-            SensorEvent::Color { stamp, frame_id: image.header.frame_id, image: Arc::new(picture) }
+            SensorEvent::Color { camera_id, stamp, frame_id: image.header.frame_id, image: Arc::new(picture) }
         }
         Stream::Depth => {
             let depth = pixels::raw_depth(&raw)?;
-            SensorEvent::Depth { stamp, frame_id: image.header.frame_id, image: Arc::new(depth) }
+            SensorEvent::Depth { camera_id, stamp, frame_id: image.header.frame_id, image: Arc::new(depth) }
         }
     })
 }
 
 fn compressed_image(stream: Stream, bytes: &[u8]) -> Result<SensorEvent, DecodeError> {
     let image: CompressedImage<'_> = wire::decode(CompressedImage::TYPE, bytes)?;
-    let stamp = image.header.stamp.nanos();
+    let (camera_id, stamp) = (CameraId::default(), image.header.stamp.nanos());
     Ok(match stream {
         Stream::Color => {
             let picture = pixels::compressed_color(&image.format, image.data)?;
-            SensorEvent::Color { stamp, frame_id: image.header.frame_id, image: Arc::new(picture) }
+            SensorEvent::Color { camera_id, stamp, frame_id: image.header.frame_id, image: Arc::new(picture) }
         }
         Stream::Depth => {
             let depth = pixels::compressed_depth(&image.format, image.data)?;
-            SensorEvent::Depth { stamp, frame_id: image.header.frame_id, image: Arc::new(depth) }
+            SensorEvent::Depth { camera_id, stamp, frame_id: image.header.frame_id, image: Arc::new(depth) }
         }
     })
 }
@@ -113,5 +113,6 @@ fn camera_info(stream: Stream, bytes: &[u8]) -> Result<SensorEvent, DecodeError>
     let info: CameraInfo = wire::decode(CameraInfo::TYPE, bytes)?;
     let camera = PinholeCamera::from_ros(info.width, info.height, &info.k, &info.distortion_model, &info.d)
         .map_err(DecodeError::CameraInfo)?;
-    Ok(SensorEvent::CameraInfo { stream, stamp: info.header.stamp.nanos(), frame_id: info.header.frame_id, camera })
+    let (camera_id, stamp) = (CameraId::default(), info.header.stamp.nanos());
+    Ok(SensorEvent::CameraInfo { camera_id, stream, stamp, frame_id: info.header.frame_id, camera })
 }

@@ -37,7 +37,7 @@ pub enum SourceError {
         /// The file.
         file: PathBuf,
         /// What is missing.
-        what: &'static str,
+        what: String,
         /// The topics there are.
         topics: String,
         /// The option that names one.
@@ -52,6 +52,26 @@ pub enum SourceError {
         topic: String,
         /// The topics there are.
         topics: String,
+    },
+    /// The rig has no such camera.
+    #[error(
+        "rig `{rig}` does not say which camera this is: {wanted}; it holds: {cameras}. Name one of them with --camera"
+    )]
+    NoRigCamera {
+        /// The rig.
+        rig: String,
+        /// What was looked for.
+        wanted: String,
+        /// Its cameras.
+        cameras: String,
+    },
+    /// There are too many cameras.
+    #[error("{count} cameras are asked for, at most {most} are possible")]
+    TooManyCameras {
+        /// Cameras asked for.
+        count: usize,
+        /// The most.
+        most: usize,
     },
     /// A message cannot be decoded.
     #[error("{file}, {place}, topic {topic}")]

@@ -5,11 +5,15 @@ pub mod decode;
 mod error;
 mod mcap_storage;
 pub mod pixels;
+mod redwood;
+mod rig;
 mod sqlite_storage;
 mod storage;
 mod topics;
 
 pub use bag::BagSource;
 pub use error::SourceError;
+pub use redwood::{FRAME_PERIOD_NANOS, RedwoodFolder};
+pub use rig::{KnownCameras, camera_id};
 pub use storage::{RawMessage, Storage, TopicInfo, open_storage};
-pub use topics::{TopicChoice, TopicRequest, choose_topics};
+pub use topics::{CameraTopics, TopicChoice, TopicRequest, choose_topics};

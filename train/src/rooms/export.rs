@@ -115,9 +115,13 @@ fn write_bag(dir: &Path, events: &[SensorEvent]) -> Result<()> {
     let mut bag = BagWriter::create(dir)?;
     for event in events {
         match event {
-            SensorEvent::Color { stamp, frame_id, image } => bag.write_color(COLOR_TOPIC, *stamp, frame_id, image)?,
-            SensorEvent::Depth { stamp, frame_id, image } => bag.write_depth(DEPTH_TOPIC, *stamp, frame_id, image)?,
-            SensorEvent::CameraInfo { stream, stamp, frame_id, camera } => {
+            SensorEvent::Color { stamp, frame_id, image, .. } => {
+                bag.write_color(COLOR_TOPIC, *stamp, frame_id, image)?
+            }
+            SensorEvent::Depth { stamp, frame_id, image, .. } => {
+                bag.write_depth(DEPTH_TOPIC, *stamp, frame_id, image)?
+            }
+            SensorEvent::CameraInfo { stream, stamp, frame_id, camera, .. } => {
                 let topic = match stream {
                     Stream::Color => COLOR_INFO_TOPIC,
                     Stream::Depth => DEPTH_INFO_TOPIC,
@@ -213,12 +217,12 @@ fn events(recording: &Recording) -> Vec<SensorEvent> {
             out.push(transform(BODY_FRAME, OPTICAL_FRAME, link_from_optical, true));
         }
         out.push(transform(GLOBAL_FRAME, BODY_FRAME, frame.world_from_camera * link_from_optical.inverse(), false));
-        let frame_id = || OPTICAL_FRAME.to_owned();
+        let (camera_id, frame_id) = (frame.camera_id, || OPTICAL_FRAME.to_owned());
         for stream in [Stream::Color, Stream::Depth] {
-            out.push(SensorEvent::CameraInfo { stream, stamp, frame_id: frame_id(), camera: frame.camera });
+            out.push(SensorEvent::CameraInfo { camera_id, stream, stamp, frame_id: frame_id(), camera: frame.camera });
         }
-        out.push(SensorEvent::Color { stamp, frame_id: frame_id(), image: frame.color.clone() });
-        out.push(SensorEvent::Depth { stamp, frame_id: frame_id(), image: frame.depth.clone() });
+        out.push(SensorEvent::Color { camera_id, stamp, frame_id: frame_id(), image: frame.color.clone() });
+        out.push(SensorEvent::Depth { camera_id, stamp, frame_id: frame_id(), image: frame.depth.clone() });
     }
     out
 }

@@ -6,7 +6,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use vantage_calibration::{Distortion, PinholeCamera, RayTable};
-use vantage_scene::{ColorImage, DepthImage, RgbdFrame};
+use vantage_scene::{CameraId, ColorImage, DepthImage, RgbdFrame};
 
 use super::camera::{Rendering, render};
 use super::layout::Room;
@@ -93,6 +93,7 @@ pub fn record(room: &Room, config: &RecordConfig) -> Recording {
             let mut rng = ChaCha8Rng::seed_from_u64(noise_seed.wrapping_add(i as u64));
             let (color, depth) = add_noise(&rendering, &mut rng);
             let frame = RgbdFrame {
+                camera_id: CameraId::default(),
                 stamp: config.start_nanos + (i as f64 * 1e9 / config.rate_hz) as i64,
                 color: Arc::new(ColorImage::new(config.width, config.height, color).ok()?),
                 depth: Arc::new(DepthImage::new(config.width, config.height, depth).ok()?),

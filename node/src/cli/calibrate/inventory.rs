@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use nalgebra::{Isometry3, Quaternion, Translation3, UnitQuaternion};
 use vantage_calibration::PinholeCamera;
 
 use super::progress;
 use super::track::Transforms;
-use crate::source::{RawMessage, Storage, TopicChoice, TopicRequest, choose_topics, open_storage};
+use crate::source::{CameraTopics, RawMessage, Storage, TopicRequest, choose_topics, open_storage};
 use crate::wire::{self, CameraInfo, CompressedImage, Image, TfMessage};
 
 /// What was read of one stream without decoding its pictures.
@@ -60,7 +60,9 @@ impl StreamFacts {
 /// A recording, open, with what it holds.
 pub(super) struct Inventory {
     pub(super) storage: Box<dyn Storage>,
-    pub(super) choice: TopicChoice,
+    /// The camera that is looked at.
+    pub(super) camera: CameraTopics,
+    fixed: Vec<usize>,
     pub(super) color: StreamFacts,
     pub(super) depth: StreamFacts,
     pub(super) transforms: Transforms,
@@ -81,14 +83,16 @@ impl Inventory {
             compressed: storage.topics()[topic].type_name == CompressedImage::TYPE,
             ..StreamFacts::default()
         };
-        let (color, depth) = (stream(choice.color), stream(choice.depth));
-        let mut wanted = vec![choice.color, choice.depth, choice.depth_info];
-        wanted.extend(choice.color_info.iter().chain(&choice.moving).chain(&choice.fixed));
+        let camera = choice.cameras.into_iter().next().context("no camera was chosen")?;
+        let (color, depth) = (stream(camera.color), stream(camera.depth));
+        let mut wanted = vec![camera.color, camera.depth];
+        wanted.extend(camera.depth_info.iter().chain(&camera.color_info).chain(&choice.moving).chain(&choice.fixed));
         let total = wanted.iter().map(|i| storage.topics()[*i].messages).sum();
         storage.select(&wanted)?;
         let mut inventory = Self {
             storage,
-            choice,
+            camera,
+            fixed: choice.fixed,
             color,
             depth,
             transforms: Transforms::default(),
@@ -108,13 +112,13 @@ impl Inventory {
     }
 
     fn note(&mut self, message: &RawMessage) {
-        let choice = &self.choice;
+        let camera = &self.camera;
         match message.topic {
-            i if i == choice.color => note_image(&mut self.color, message),
-            i if i == choice.depth => note_image(&mut self.depth, message),
-            i if i == choice.depth_info => note_info(&mut self.depth, message),
-            i if Some(i) == choice.color_info => note_info(&mut self.color, message),
-            i => self.note_transforms(message, self.choice.fixed.contains(&i)),
+            i if i == camera.color => note_image(&mut self.color, message),
+            i if i == camera.depth => note_image(&mut self.depth, message),
+            i if Some(i) == camera.depth_info => note_info(&mut self.depth, message),
+            i if Some(i) == camera.color_info => note_info(&mut self.color, message),
+            i => self.note_transforms(message, self.fixed.contains(&i)),
         }
     }
 

@@ -48,6 +48,9 @@ struct Which {
     /// Topic of the color images' camera_info.
     #[arg(long)]
     color_info_topic: Option<String>,
+    /// Name of the camera, whose topics are NAME/color/image_raw, NAME/depth/image_raw and so on.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["color_topic", "depth_topic", "depth_info_topic", "color_info_topic"])]
+    camera: Option<String>,
     /// Frame in which the camera moves.
     #[arg(long, default_value = "odom")]
     global_frame: String,
@@ -60,6 +63,8 @@ impl Which {
             depth: self.depth_topic.clone(),
             depth_info: self.depth_info_topic.clone(),
             color_info: self.color_info_topic.clone(),
+            cameras: self.camera.iter().cloned().collect(),
+            rig: None,
         }
     }
 }

@@ -195,7 +195,7 @@ impl Pictures {
         };
         let total = color.stamps.len() + depth.stamps.len();
         let bar = progress("looking", u64::try_from(total).ok());
-        let choice = [inventory.choice.color, inventory.choice.depth];
+        let choice = [inventory.camera.color, inventory.camera.depth];
         inventory.storage.select(&choice)?;
         while let Some(message) = inventory.storage.next_message()? {
             bar.inc(1);
@@ -239,7 +239,7 @@ impl Pictures {
         let mut scores = ShiftScores::default();
         let compressed = inventory.color.compressed;
         let bar = progress("comparing", u64::try_from(stamps.len()).ok());
-        inventory.storage.select(&[inventory.choice.color])?;
+        inventory.storage.select(&[inventory.camera.color])?;
         while let Some(message) = inventory.storage.next_message()? {
             bar.inc(1);
             // what cannot be read was counted when the pictures were read

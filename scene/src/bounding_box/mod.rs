@@ -1,5 +1,7 @@
 //! Boxes in the world: axis-aligned bounds and boxes with a yaw, with exact overlap.
 
+mod robust;
+
 use serde::{Deserialize, Serialize};
 
 /// Axis-aligned bounds, metres.

@@ -1,0 +1,87 @@
+//! `vantage bench`: how fast the parts are on this machine, as a table or JSON lines.
+
+mod realtime;
+mod scene;
+mod soak;
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+
+use crate::source::RedwoodFolder;
+
+/// Arguments of `vantage bench`.
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// Threads of the parallel parts; one for each processor when left out.
+    #[arg(long, global = true)]
+    threads: Option<NonZeroUsize>,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Fusion and point clouds, on a folder of frames.
+    Scene(scene::SceneArgs),
+    /// From a recording's frames to the map: whether it keeps up, and how late the map is.
+    Realtime(realtime::RealtimeArgs),
+    /// Memory over a long run: the frames of a folder again and again, in ever new places.
+    Soak(soak::SoakArgs),
+}
+
+/// Where frames come from.
+#[derive(Debug, Args)]
+struct FramesArgs {
+    /// Folder with color/, depth/ (16-bit PNG, millimetres) and trajectory.log (Redwood's layout).
+    #[arg(long)]
+    frames: PathBuf,
+    /// fx,fy,cx,cy of both cameras, pixels.
+    #[arg(long, value_delimiter = ',', num_args = 4, default_values_t = [525.0, 525.0, 319.5, 239.5])]
+    intrinsics: Vec<f64>,
+}
+
+impl FramesArgs {
+    fn open(&self) -> Result<RedwoodFolder> {
+        let intrinsics = self.intrinsics.as_slice().try_into().context("--intrinsics takes fx,fy,cx,cy")?;
+        Ok(RedwoodFolder::open(&self.frames, intrinsics)?)
+    }
+}
+
+/// Runs `vantage bench`.
+pub(crate) fn run(args: &BenchArgs) -> Result<()> {
+    if let Some(threads) = args.threads {
+        rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build_global().context("--threads")?;
+    }
+    match &args.what {
+        What::Scene(args) => scene::run(args),
+        What::Realtime(args) => realtime::run(args),
+        What::Soak(args) => soak::run(args),
+    }
+}
+
+/// The middle one; of an even number the lower of the two. 0 of none.
+fn median(times: &mut [f64]) -> f64 {
+    share(times, 0.5)
+}
+
+/// The value that `share` of all lie at or below. 0 of none.
+fn share(times: &mut [f64], share: f64) -> f64 {
+    times.sort_by(f64::total_cmp);
+    let place = (times.len() as f64 * share).ceil() as usize;
+    times.get(place.clamp(1, times.len().max(1)) - 1).copied().unwrap_or(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_values_that_occurred() {
+        let mut times = [3.0, 1.0, 2.0, 4.0];
+        assert_eq!((median(&mut times), share(&mut times, 0.99), share(&mut times, 0.0)), (2.0, 4.0, 1.0));
+        assert_eq!(median(&mut []), 0.0);
+    }
+}

@@ -1,0 +1,159 @@
+//! `cargo xtask bench` and `soak`. In: a folder of frames. Out: our times beside those of Open3D on the same frames in the same run, as
+//! ratios; the memory of a long run.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+
+use crate::layout::Layout;
+use crate::run::cargo;
+use crate::{apt, peers, process};
+
+/// Recordings that are measured when none is named, beside the project.
+const FRAMES: &[&str] = &["../shared/data/livingroom1", "../shared/data/sun3d5"];
+/// What runs Open3D: on the frames, and on the points that `vantage bench scene` wrote.
+const FUSION_PEER: &str = "tests/python/bench_open3d_fusion.py";
+const CLOUDS_PEER: &str = "tests/python/bench_open3d_clouds.py";
+/// Times that everything is measured; the median counts.
+const RUNS: &str = "5";
+
+/// `cargo xtask bench scene`.
+pub(crate) fn scene(frames: &[PathBuf], json: bool) -> Result<()> {
+    let layout = Layout::find()?;
+    apt::ensure(&layout, &[apt::BUILD])?;
+    let folders = folders(&layout, frames)?;
+    let python = peers::prepare(&layout)?;
+    let program = release(&layout)?;
+    let mut count = 0;
+    for folder in &folders {
+        let name =
+            folder.file_name().map_or_else(|| folder.display().to_string(), |n| n.to_string_lossy().into_owned());
+        for ratio in ratios(&layout, &program, &python, folder)? {
+            count += 1;
+            if json {
+                let mut line = ratio;
+                line["frames"] = Value::from(name.clone());
+                println!("{line}");
+            } else {
+                let number = |field: &str| ratio[field].as_f64().unwrap_or(f64::NAN);
+                println!(
+                    "{name:14} {:16} ours {:9.3} ms  {} {:9.3} ms  ratio {:.2}",
+                    ratio["name"].as_str().unwrap_or_default(),
+                    number("ours_ms"),
+                    ratio["peer"].as_str().unwrap_or_default(),
+                    number("peer_ms"),
+                    number("ratio"),
+                );
+            }
+        }
+    }
+    if json {
+        println!("{}", json!({"type": "summary", "ratios": count, "folders": folders.len()}));
+    }
+    Ok(())
+}
+
+/// `cargo xtask soak`.
+pub(crate) fn soak(frames: Option<&Path>, json: bool) -> Result<()> {
+    let layout = Layout::find()?;
+    apt::ensure(&layout, &[apt::BUILD])?;
+    let named: Vec<PathBuf> = frames.map(Path::to_path_buf).into_iter().collect();
+    let folders = folders(&layout, &named)?;
+    let program = release(&layout)?;
+    process::foreground(
+        Command::new(program).args(["bench", "soak", "--frames"]).arg(&folders[0]).args(json.then_some("--json")),
+    )
+}
+
+/// The folders named, or those that are there by default.
+fn folders(layout: &Layout, named: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    if !named.is_empty() {
+        return Ok(named.to_vec());
+    }
+    let found: Vec<PathBuf> = FRAMES.iter().map(|path| layout.root.join(path)).filter(|path| path.is_dir()).collect();
+    ensure!(!found.is_empty(), "none of {} is there; name a folder of frames with --frames", FRAMES.join(", "));
+    Ok(found)
+}
+
+/// The program as robots run it.
+fn release(layout: &Layout) -> Result<PathBuf> {
+    process::foreground(cargo(layout, "build").args(["--release", "-p", "vantage-node", "--bin", "vantage"]))?;
+    Ok(layout.target.join("release/vantage"))
+}
+
+/// Runs ours and theirs on one folder and joins the results by name.
+fn ratios(layout: &Layout, program: &Path, python: &Path, folder: &Path) -> Result<Vec<Value>> {
+    let points = std::env::temp_dir().join(format!("vantage-bench-{}.points", std::process::id()));
+    let joined = (|| {
+        let mut ours = Command::new(program);
+        ours.args(["bench", "scene", "--json", "--runs", RUNS, "--frames"])
+            .arg(folder)
+            .arg("--points-out")
+            .arg(&points);
+        let ours = lines(&mut ours)?;
+        let script = |path: &str| {
+            let mut command = Command::new(python);
+            command.arg(layout.root.join(path));
+            command
+        };
+        let mut theirs = lines(script(FUSION_PEER).arg(folder).arg(RUNS))?;
+        theirs.extend(lines(script(CLOUDS_PEER).arg(&points).arg(RUNS))?);
+        join(&ours, &theirs)
+    })();
+    if points.exists() {
+        std::fs::remove_file(&points).with_context(|| format!("removing {}", points.display()))?;
+    }
+    joined
+}
+
+/// The JSON objects that a command prints, a line each.
+fn lines(command: &mut Command) -> Result<Vec<Value>> {
+    eprintln!("$ {}", process::show(command));
+    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let output = output.with_context(|| format!("cannot start `{}`", process::show(command)))?;
+    if !output.status.success() {
+        bail!("`{}` failed: {}", process::show(command), output.status);
+    }
+    let text = String::from_utf8(output.stdout).context("its output is no UTF-8")?;
+    text.lines()
+        .filter(|line| line.starts_with('{'))
+        .map(|line| serde_json::from_str(line).with_context(|| format!("no JSON: {line}")))
+        .collect()
+}
+
+/// A ratio for each of ours; it is an error when theirs lacks one.
+fn join(ours: &[Value], theirs: &[Value]) -> Result<Vec<Value>> {
+    let by_name: BTreeMap<&str, &Value> =
+        theirs.iter().filter_map(|line| Some((line["name"].as_str()?, line))).collect();
+    ours.iter()
+        .map(|line| {
+            let name = line["name"].as_str().context("a measurement without a name")?;
+            let peer = by_name.get(name).with_context(|| format!("the peer has not measured {name}"))?;
+            let ours_ms = line["ms"].as_f64().filter(|ms| *ms > 0.0).context("a measurement without a time")?;
+            let peer_ms = peer["peer_ms"].as_f64().context("a measurement of the peer without a time")?;
+            Ok(json!({
+                "type": "ratio", "name": name, "ours_ms": ours_ms, "peer": peer["peer"], "peer_ms": peer_ms,
+                "ratio": peer_ms / ours_ms, "input": line["input"], "our_output": line["output"], "peer_output": peer["output"],
+                "peer_way": peer["way"],
+            }))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn measurements_are_joined_by_name_and_a_missing_one_is_an_error() {
+        let ours = [json!({"name": "a", "ms": 2.0}), json!({"name": "b", "ms": 4.0})];
+        let theirs =
+            [json!({"name": "b", "peer": "p", "peer_ms": 4.0}), json!({"name": "a", "peer": "p", "peer_ms": 6.0})];
+        let joined = join(&ours, &theirs).unwrap();
+        assert_eq!((joined[0]["ratio"].as_f64(), joined[1]["ratio"].as_f64()), (Some(3.0), Some(1.0)));
+        assert!(join(&ours, &theirs[..1]).unwrap_err().to_string().contains('a'));
+    }
+}
