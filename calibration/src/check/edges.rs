@@ -27,9 +27,24 @@ pub struct DepthEdge {
 /// the shadow of a projector ends where no object does. `out` is cleared first.
 pub fn depth_edges(depth_m: &Raster<'_, f32>, most: usize, out: &mut Vec<DepthEdge>) {
     out.clear();
+    // counted before they are kept: an image of noise has millions
+    let mut count = 0usize;
+    each_edge(depth_m, |_| count += 1);
+    let stride = count.div_ceil(most.max(1)).max(1);
+    let mut number = 0usize;
+    each_edge(depth_m, |edge| {
+        if number.is_multiple_of(stride) {
+            out.push(edge);
+        }
+        number += 1;
+    });
+}
+
+/// Calls `found` with every border where depth jumps, row by row.
+fn each_edge(depth_m: &Raster<'_, f32>, mut found: impl FnMut(DepthEdge)) {
     let mut jump = |a: f32, b: f32, u: f32, v: f32| {
         if a > 0.0 && b > 0.0 && (a - b).abs() > JUMP_M + JUMP_SHARE * a.min(b) {
-            out.push(DepthEdge { u, v, depth_m: a.min(b) });
+            found(DepthEdge { u, v, depth_m: a.min(b) });
         }
     };
     let mut above: Option<&[f32]> = None;
@@ -42,12 +57,6 @@ pub fn depth_edges(depth_m: &Raster<'_, f32>, most: usize, out: &mut Vec<DepthEd
         }
         above = Some(row);
     }
-    let stride = out.len().div_ceil(most.max(1)).max(1);
-    let mut at = 0;
-    out.retain(|_| {
-        at += 1;
-        (at - 1) % stride == 0
-    });
 }
 
 /// Moves edges from the depth camera's picture into the colour camera's; those behind it are left out.

@@ -112,7 +112,7 @@ mod tests {
             (InfoFacts { principal_px: [100.0, 240.0], ..good() }, Verdict::Warn, "far from the middle"),
             (InfoFacts { principal_px: [f64::NAN, 240.0], ..good() }, Verdict::Fail, "outside"),
             (InfoFacts { model: "omni", coefficients: &[0.1], ..good() }, Verdict::Fail, "omni"),
-            (InfoFacts { coefficients: &[f64::NAN], ..good() }, Verdict::Fail, "finite"),
+            (InfoFacts { coefficients: &[f64::NAN, 0.0, 0.0, 0.0, 0.0], ..good() }, Verdict::Fail, "finite"),
         ] {
             let finding = judge(info);
             assert!(finding.verdict == verdict && finding.message.contains(said), "{finding:?}");

@@ -73,6 +73,11 @@ impl LagScores {
         if score < MIN_SCORE || rival > MAX_RIVAL * score {
             return None;
         }
+        let in_group = |group: usize| self.bins.iter().map(|bin| bin.lags[group][1]).sum::<f64>();
+        if (0..GROUPS).any(|group| in_group(group) == 0.0) {
+            // too few images to say how sure it is
+            return None;
+        }
         let left_out: Vec<f64> = (0..GROUPS).filter_map(|group| Some(self.best(Some(group))?.0)).collect();
         Some(TimeOffset { offset_s, error_s: jackknife_error(&left_out), score, rival })
     }

@@ -3,6 +3,7 @@
 //! Everything here is a pure function over slices. Reading recordings and drawing pictures is the business of the caller.
 
 mod alignment;
+mod depth_fit;
 mod edges;
 mod flow;
 mod intrinsics;
@@ -20,12 +21,13 @@ mod unit;
 mod verdict;
 
 pub use alignment::{Alignment, SHIFT_PX, ShiftPeak, ShiftScores};
+pub use depth_fit::{DepthFit, Estimate, FitError, judge_scale};
 pub use edges::{Contrast, DepthEdge, carry_edges, depth_edges};
 pub use flow::Profiles;
 pub use intrinsics::{InfoFacts, judge_info};
 pub use lag::LagScores;
 pub use offset::{MotionSignal, TimeOffset, time_offset};
-pub use parallax::{DepthFit, DepthSample, Estimate, FitError, fit_depth, judge_scale};
+pub use parallax::{DepthSample, fit_depth};
 pub use poses::PoseTrack;
 pub use raster::{Raster, RasterError};
 pub use stamps::{StampReport, judge_clock, judge_pairs, judge_stamps, stamp_report};

@@ -11,6 +11,8 @@ const SAMPLES_PER_PERIOD: f64 = 4.0;
 const GAP_PERIODS: f64 = 3.0;
 /// Most samples of the common clock: an hour at 30 Hz.
 const MAX_SAMPLES: usize = 432_000;
+/// Most lags tried to each side: half a second of a stream at 500 Hz.
+const MAX_LAGS: f64 = 1_000.0;
 /// Values beyond this many median magnitudes are cut: a shift that was mistaken.
 const CUT_MEDIANS: f64 = 7.0;
 /// Parts of the recording, each left out once for the standard error.
@@ -125,7 +127,7 @@ pub fn time_offset(a: &MotionSignal, b: &MotionSignal, limit_s: f64) -> Option<T
     let period_s = a.period_s().max(b.period_s());
     let step_s = period_s / SAMPLES_PER_PERIOD;
     let lags = (limit_s / step_s).ceil();
-    if !(step_s.is_finite() && step_s > 1.0e-5 && (4.0..1.0e4).contains(&lags)) {
+    if !(step_s.is_finite() && step_s > 1.0e-5 && (4.0..=MAX_LAGS).contains(&lags)) {
         return None;
     }
     let lags = lags as usize;

@@ -14,8 +14,9 @@ const FAIL_BELOW_M: f64 = 0.06;
 const WARN_BELOW_M: f64 = 0.2;
 /// A median above this is unusual indoors.
 const WARN_ABOVE_M: f64 = 8.0;
-/// A median above this is beyond what RGB-D cameras measure (Intel, Orbbec, Stereolabs: 6 to 20 m).
-const FAIL_ABOVE_M: f64 = 20.0;
+/// A median above this is beyond what RGB-D cameras measure: their data sheets end at 6 to 20 m (Intel, Orbbec, Stereolabs), for
+/// the furthest readings, not for half of them.
+const FAIL_ABOVE_M: f64 = 15.0;
 /// Share of pixels without reading that is common: shadows, glass, the sky of a doorway.
 const MISSING_OK: f64 = 0.4;
 /// Above this share little is left to fuse.

@@ -57,12 +57,7 @@ pub(super) fn run(args: &DepthArgs) -> Result<()> {
         Err(error) => bail!("{}: {error}", args.bag.display()),
     };
     if !fit.scale.determined {
-        bail!(
-            "{}: the scale {:.3} +- {:.3} is too uncertain; record slow sideways motion before objects at several depths",
-            args.bag.display(),
-            fit.scale.value,
-            fit.scale.error
-        );
+        bail!("{}: {}", args.bag.display(), fit.why_undetermined());
     }
     let estimates = Estimates { fit, color_offset_s: color_offset(&fit, examined.color_against_depth()) };
     if let Some(out) = &args.out {

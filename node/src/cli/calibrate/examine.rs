@@ -15,6 +15,8 @@ use crate::source::TopicRequest;
 
 /// Offsets up to this are looked for, seconds.
 const OFFSET_LIMIT_S: f64 = 0.5;
+/// Depth scales of a camera that is calibrated badly rather than read in a wrong unit.
+const BELIEVED_SCALES: std::ops::RangeInclusive<f64> = 0.5..=2.0;
 /// Share of images that may be unreadable before it counts as a failure.
 const UNREADABLE_WARN: f64 = 0.05;
 
@@ -98,9 +100,11 @@ impl Examination {
 
     /// How much later depth is stamped than the transforms, by the fit of surfaces.
     pub(super) fn depth_by_surfaces(&self) -> Option<TimeOffset> {
-        let offset = self.fit.as_ref().ok()?.offset_s;
+        let DepthFit { scale, offset_s: offset, .. } = *self.fit.as_ref().ok()?;
+        // surfaces in a wrong unit are too coarse to tell times by; the unit is what must be mended first
+        let usable = offset.determined && scale.determined && BELIEVED_SCALES.contains(&scale.value);
         let (offset_s, error_s) = (-offset.value, offset.error);
-        offset.determined.then_some(TimeOffset { offset_s, error_s, score: 1.0, rival: 0.0 })
+        usable.then_some(TimeOffset { offset_s, error_s, score: 1.0, rival: 0.0 })
     }
 
     /// All findings, in a fixed order.

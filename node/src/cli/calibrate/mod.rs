@@ -1,5 +1,6 @@
 //! `vantage calibrate`: a recording in; verdicts on its calibration, or its calibration estimated from motion, out.
 
+mod bursts;
 mod check;
 mod depth;
 mod examine;
@@ -7,6 +8,7 @@ mod inventory;
 mod overlay;
 mod pictures;
 mod plot;
+mod reduced;
 mod report;
 mod track;
 

@@ -7,7 +7,7 @@ use image::{ImageFormat, Rgb, RgbImage};
 use vantage_calibration::check::DepthEdge;
 
 use super::examine::Examination;
-use super::pictures::Reduced;
+use super::reduced::Reduced;
 
 /// Outlines as the recording has them.
 const BEFORE: Rgb<u8> = Rgb([255, 60, 60]);
@@ -15,6 +15,10 @@ const BEFORE: Rgb<u8> = Rgb([255, 60, 60]);
 const AFTER: Rgb<u8> = Rgb([60, 255, 110]);
 /// Small pictures are enlarged to at least this width.
 const MIN_WIDTH: u32 = 480;
+/// But by no more than this: a picture may be one pixel wide.
+const MAX_ENLARGED: u32 = 8;
+/// Side of a dot, pixels.
+const DOT: u32 = 2;
 /// Pixels between pictures on a sheet.
 const GAP: u32 = 8;
 
@@ -75,15 +79,22 @@ pub(super) fn png(picture: &RgbImage) -> Result<Vec<u8>> {
 /// The picture, darkened, with a dot at every edge moved by `shift` pixels.
 fn outlined(picture: &Reduced, edges: &[DepthEdge], shift: [f64; 2], color: Rgb<u8>) -> Option<RgbImage> {
     let small = RgbImage::from_raw(picture.width, picture.height, picture.rgb.clone())?;
-    let scale = MIN_WIDTH.div_ceil(picture.width.max(1)).max(1);
+    let scale = MIN_WIDTH.div_ceil(picture.width.max(1)).clamp(1, MAX_ENLARGED);
     let mut large = RgbImage::from_fn(small.width() * scale, small.height() * scale, |u, v| {
         Rgb(small.get_pixel(u / scale, v / scale).0.map(|x| (u16::from(x) * 3 / 4) as u8))
     });
     for edge in edges {
         let place = |x: f32, d: f64| ((f64::from(x) + d + 0.5) * f64::from(scale)).floor();
         let (u, v) = (place(edge.u, shift[0]), place(edge.v, shift[1]));
-        if u >= 0.0 && v >= 0.0 && u < f64::from(large.width()) && v < f64::from(large.height()) {
-            large.put_pixel(u as u32, v as u32, color);
+        let inside = u >= 0.0 && v >= 0.0 && u < f64::from(large.width()) && v < f64::from(large.height());
+        if !inside {
+            continue;
+        }
+        let (u, v) = (u as u32, v as u32);
+        for (x, y) in (0..DOT * DOT).map(|i| (u + i % DOT, v + i / DOT)) {
+            if x < large.width() && y < large.height() {
+                large.put_pixel(x, y, color);
+            }
         }
     }
     Some(large)
@@ -103,7 +114,7 @@ mod tests {
         ];
         let drawn = outlined(&picture, &edges, [3.0, -2.0], AFTER).unwrap();
         assert_eq!(drawn.get_pixel(14, 5), &AFTER);
-        assert_eq!(drawn.pixels().filter(|p| **p == AFTER).count(), 1);
+        assert_eq!(drawn.pixels().filter(|p| **p == AFTER).count(), 4);
         assert_eq!(drawn.get_pixel(0, 0), &Rgb([75, 75, 75]));
     }
 }

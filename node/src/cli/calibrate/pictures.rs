@@ -12,14 +12,14 @@ use vantage_calibration::check::{
 };
 use vantage_scene::{ColorImage, DepthImage, SensorEvent, Stream};
 
+use super::bursts::Bursts;
 use super::inventory::{Faults, Inventory, image_header};
 use super::progress;
+use super::reduced::{Reduced, reduce};
 use crate::source::RawMessage;
 use crate::source::decode::{Carries, DecodeError, decode};
 use crate::source::pixels::PixelError;
 
-/// Color pictures are reduced so that no side is longer before edges are sought: more pixels only add noise.
-const MAX_SIDE: u32 = 1_000;
 /// Depth images are thinned to at most this width for the fit of scale and bias.
 const MAX_SAMPLE_WIDTH: u32 = 160;
 /// Depth images compared with color.
@@ -28,14 +28,14 @@ const EDGE_FRAMES: usize = 120;
 const SAMPLE_FRAMES: usize = 60;
 /// Edges of a depth image that are compared.
 const EDGES: usize = 2_000;
-/// Differences of stamps between color and depth that are tried, nanoseconds.
+/// Differences of stamps between color and depth that are tried, nanoseconds: at least this, and so many periods of the slower
+/// stream, for a lag stands out only among others.
 const LAG_LIMIT_NANOS: i64 = 300_000_000;
+const LAG_LIMIT_PERIODS: f64 = 4.5;
+/// But never more.
+const MAX_LAG_LIMIT_NANOS: i64 = 1_000_000_000;
 /// Most pictures held while their partners are awaited.
 const MAX_HELD: usize = 24;
-/// A recording is decoded whole up to this length, nanoseconds; of a longer one, as much in bursts.
-const WHOLE_NANOS: i64 = 60_000_000_000;
-/// Length of a burst, nanoseconds: long against the offsets sought.
-const BURST_NANOS: i64 = 6_000_000_000;
 /// Pictures further apart than this are not compared for motion, nanoseconds.
 const MOTION_GAP_NANOS: i64 = 250_000_000;
 /// Pictures drawn in a report.
@@ -52,15 +52,6 @@ pub(super) struct Drawn {
     pub(super) outline: usize,
     pub(super) uncorrected: Option<Reduced>,
     pub(super) corrected: Option<Reduced>,
-}
-
-/// A color picture, reduced.
-#[derive(Clone)]
-pub(super) struct Reduced {
-    pub(super) width: u32,
-    pub(super) height: u32,
-    pub(super) rgb: Vec<u8>,
-    pub(super) gray: Vec<u8>,
 }
 
 /// What the pictures say.
@@ -85,12 +76,19 @@ pub(super) struct Pictures {
     pub(super) depth_faults: Faults,
 }
 
+/// A depth camera beside a color camera.
+struct TwoCameras {
+    depth: PinholeCamera,
+    color: PinholeCamera,
+    color_from_depth: Isometry3<f64>,
+}
+
 /// Takes depth edges into the color picture.
 enum Carry {
     /// Aligned by the driver: the same view at another size.
     Resize,
     /// Two cameras.
-    Cameras { depth: PinholeCamera, color: PinholeCamera, color_from_depth: Isometry3<f64> },
+    Cameras(Box<TwoCameras>),
     /// Not possible, and why.
     Unknown(String),
 }
@@ -103,7 +101,9 @@ impl Carry {
         }
         let joined = inventory.transforms.fixed(&color.frame_id, &depth.frame_id);
         match (depth.camera(), color.camera(), joined) {
-            (Some(depth), Some(color), Some(color_from_depth)) => Self::Cameras { depth, color, color_from_depth },
+            (Some(depth), Some(color), Some(color_from_depth)) => {
+                Self::Cameras(Box::new(TwoCameras { depth, color, color_from_depth }))
+            }
             (_, _, None) => {
                 Self::Unknown(format!("no static transform joins {} and {}", color.frame_id, depth.frame_id))
             }
@@ -120,31 +120,12 @@ impl Carry {
                     (edge.u, edge.v) = ((edge.u + 0.5) * x - 0.5, (edge.v + 0.5) * y - 0.5);
                 }
             }
-            Self::Cameras { depth, color, color_from_depth } => {
-                let depth = depth.scaled(depth_size.0, depth_size.1);
-                carry_edges(edges, &depth, &color.scaled(picture.0, picture.1), color_from_depth);
+            Self::Cameras(two) => {
+                let depth = two.depth.scaled(depth_size.0, depth_size.1);
+                carry_edges(edges, &depth, &two.color.scaled(picture.0, picture.1), &two.color_from_depth);
             }
             Self::Unknown(_) => edges.clear(),
         }
-    }
-}
-
-/// Which moments of a long recording are decoded.
-struct Bursts {
-    first: i64,
-    cycle_nanos: i64,
-}
-
-impl Bursts {
-    fn of(stamps: &[i64]) -> Self {
-        let first = stamps.iter().copied().min().unwrap_or(0);
-        let length = stamps.iter().copied().max().unwrap_or(0).saturating_sub(first);
-        let times = (length / WHOLE_NANOS).saturating_add(1);
-        Self { first, cycle_nanos: if length <= WHOLE_NANOS { BURST_NANOS } else { BURST_NANOS.saturating_mul(times) } }
-    }
-
-    fn wants(&self, stamp: i64) -> bool {
-        stamp.saturating_sub(self.first).rem_euclid(self.cycle_nanos) < BURST_NANOS
     }
 }
 
@@ -166,6 +147,7 @@ struct Reader<'a> {
     /// Edges wait here until the size of the color picture is known.
     edge_stride: usize,
     sample_stride: usize,
+    lag_limit_nanos: i64,
     bursts: &'a Bursts,
 }
 
@@ -177,6 +159,7 @@ impl Pictures {
     pub(super) fn read(inventory: &mut Inventory) -> Result<Self> {
         let (color, depth) = (&inventory.color, &inventory.depth);
         let period_s = stamp_report(&color.stamps).period_s.max(stamp_report(&depth.stamps).period_s);
+        let lag_limit_nanos = ((LAG_LIMIT_PERIODS * period_s * 1e9) as i64).clamp(LAG_LIMIT_NANOS, MAX_LAG_LIMIT_NANOS);
         let bursts = Bursts::of(&depth.stamps);
         let wanted = depth.stamps.iter().filter(|s| bursts.wants(**s)).count();
         let carry = Carry::of(inventory);
@@ -187,7 +170,7 @@ impl Pictures {
             depth_size: None,
             color_motion: MotionSignal::default(),
             depth_motion: MotionSignal::default(),
-            lags: LagScores::new(period_s, LAG_LIMIT_NANOS as f64 * 1e-9),
+            lags: LagScores::new(period_s, lag_limit_nanos as f64 * 1e-9),
             outlines: Vec::new(),
             samples: Vec::new(),
             sample_camera: None,
@@ -207,6 +190,7 @@ impl Pictures {
             depth_images: 0,
             edge_stride: wanted.div_ceil(EDGE_FRAMES).max(1),
             sample_stride: wanted.div_ceil(SAMPLE_FRAMES).max(1),
+            lag_limit_nanos,
             bursts: &bursts,
         };
         let total = color.stamps.len() + depth.stamps.len();
@@ -326,13 +310,13 @@ impl Reader<'_> {
         let Some(contrast) = Contrast::of(&raster) else { return };
         for (i, outline) in self.pictures.outlines.iter_mut().enumerate().rev() {
             let lag = stamp.saturating_sub(outline.stamp);
-            if lag.saturating_abs() <= LAG_LIMIT_NANOS {
+            if lag.saturating_abs() <= self.lag_limit_nanos {
                 self.pictures.lags.add(lag as f64 * 1e-9, i, &outline.edges, &contrast);
-            } else if lag > 10 * LAG_LIMIT_NANOS {
+            } else if lag > 10 * self.lag_limit_nanos {
                 break;
             }
         }
-        self.held.retain(|h| stamp.saturating_sub(h.stamp) <= 2 * LAG_LIMIT_NANOS);
+        self.held.retain(|h| stamp.saturating_sub(h.stamp) <= 2 * self.lag_limit_nanos);
         if self.held.len() >= MAX_HELD {
             self.held.pop_front();
         }
@@ -368,7 +352,7 @@ impl Reader<'_> {
         let frame = self.pictures.outlines.len();
         for held in &self.held {
             let lag = held.stamp.saturating_sub(stamp);
-            if lag.saturating_abs() <= LAG_LIMIT_NANOS {
+            if lag.saturating_abs() <= self.lag_limit_nanos {
                 self.pictures.lags.add(lag as f64 * 1e-9, frame, &edges, &held.contrast);
             }
         }
@@ -391,54 +375,4 @@ fn push_motion(
         signal.push_shift(*before, stamp, shift.map(|x| x * pixel));
     }
     *last = Some((stamp, profiles));
-}
-
-/// Means over square blocks, so that no side is above [`MAX_SIDE`]; gray by Rec. 601.
-fn reduce(image: &ColorImage) -> Reduced {
-    let block = image.width.max(image.height).div_ceil(MAX_SIDE).max(1);
-    let (width, height) = ((image.width / block).max(1), (image.height / block).max(1));
-    let (w, b) = (image.width as usize, block as usize);
-    let mut rgb = Vec::with_capacity(width as usize * height as usize * 3);
-    for v in 0..height as usize {
-        for u in 0..width as usize {
-            let mut sum = [0u32; 3];
-            let mut count = 0;
-            for y in (v * b)..((v + 1) * b).min(image.height as usize) {
-                for x in (u * b)..((u + 1) * b).min(w) {
-                    (0..3).for_each(|c| sum[c] += u32::from(image.data[3 * (y * w + x) + c]));
-                    count += 1;
-                }
-            }
-            rgb.extend(sum.map(|s| (s / count.max(1)) as u8));
-        }
-    }
-    let gray = rgb
-        .chunks_exact(3)
-        .map(|p| ((299 * u32::from(p[0]) + 587 * u32::from(p[1]) + 114 * u32::from(p[2])) / 1000) as u8)
-        .collect();
-    Reduced { width, height, rgb, gray }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_recordings_are_read_in_bursts_that_add_up() {
-        let stamps: Vec<i64> = (0..36_000).map(|i| i * 100_000_000).collect();
-        let bursts = Bursts::of(&stamps);
-        let wanted = stamps.iter().filter(|s| bursts.wants(**s)).count();
-        assert!((500..=700).contains(&wanted), "{wanted}");
-        let short = Bursts::of(&stamps[..600]);
-        assert!(stamps[..600].iter().all(|s| short.wants(*s)));
-        assert!(Bursts::of(&[i64::MIN, i64::MAX]).wants(i64::MIN));
-    }
-
-    #[test]
-    fn large_pictures_are_reduced_by_whole_blocks() {
-        let image = ColorImage::new(2562, 3, (0..2562 * 3 * 3).map(|i| (i % 3) as u8 * 50).collect()).unwrap();
-        let small = reduce(&image);
-        assert_eq!((small.width, small.height), (854, 1));
-        assert!(small.rgb.chunks(3).all(|p| p == [0, 50, 100]) && small.gray.iter().all(|g| *g == 40));
-    }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 /// Size of a plot, and the margins that hold its numbers, in user units.
 const SIZE: [f64; 2] = [860.0, 220.0];
-const MARGIN: [f64; 4] = [44.0, 10.0, 10.0, 30.0];
+const MARGIN: [f64; 4] = [64.0, 10.0, 10.0, 30.0];
 /// Colours of successive lines.
 const COLORS: [&str; 3] = ["#d1495b", "#00798c", "#8d8d8d"];
 /// Most points of a line; more are thinned.
@@ -27,7 +27,7 @@ impl Area {
         let range = |k: usize| {
             let values = points.clone().map(|p| p[k]).filter(|v| v.is_finite());
             let [low, high] = values.fold([f64::INFINITY, f64::NEG_INFINITY], |[a, b], v| [a.min(v), b.max(v)]);
-            (low <= high).then(|| if low < high { [low, high] } else { [low - 0.5, high + 0.5] })
+            (low <= high).then_some(if low < high { [low, high] } else { [low - 0.5, high + 0.5] })
         };
         Some(Self { x: range(0)?, y: range(1)? })
     }
@@ -49,22 +49,28 @@ impl Area {
         let _ = write!(
             svg,
             "<rect x=\"{left}\" y=\"{top}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"none\" stroke=\"#ccc\"/>\
-             <text x=\"{x0:.1}\" y=\"{2:.1}\">{3:.2}</text><text x=\"{x1:.1}\" y=\"{2:.1}\" text-anchor=\"end\">{4:.2}</text>\
+             <text x=\"{x0:.1}\" y=\"{2:.1}\">{3}</text><text x=\"{x1:.1}\" y=\"{2:.1}\" text-anchor=\"end\">{4}</text>\
              <text x=\"{5:.1}\" y=\"{2:.1}\" text-anchor=\"middle\">{x_label}</text>\
-             <text x=\"{6:.1}\" y=\"{y0:.1}\" text-anchor=\"end\">{7:.3}</text>\
-             <text x=\"{6:.1}\" y=\"{8:.1}\" text-anchor=\"end\">{9:.3}</text>",
+             <text x=\"{6:.1}\" y=\"{y0:.1}\" text-anchor=\"end\">{7}</text>\
+             <text x=\"{6:.1}\" y=\"{8:.1}\" text-anchor=\"end\">{9}</text>",
             x1 - x0,
             y0 - y1,
             SIZE[1] - 10.0,
-            self.x[0],
-            self.x[1],
+            number(self.x[0]),
+            number(self.x[1]),
             (x0 + x1) / 2.0,
             left - 4.0,
-            self.y[0],
+            number(self.y[0]),
             y1 + 9.0,
-            self.y[1]
+            number(self.y[1])
         );
     }
+}
+
+/// To three places or one, without the sign of a zero.
+fn number(x: f64) -> String {
+    let places = if x.abs() < 10.0 { 1_000.0 } else { 10.0 };
+    ((x * places).round() / places + 0.0).to_string()
 }
 
 fn open() -> String {
@@ -137,6 +143,7 @@ mod tests {
         let svg = lines(&[Series { name: "x", points }], "s").unwrap();
         assert!(svg.matches('M').count() == 2 && svg.matches('L').count() == 1, "{svg}");
         assert!(lines(&[Series { name: "x", points: vec![[f64::NAN; 2]] }], "s").is_none());
+        assert_eq!([-0.00001, 1.23456, -147.88].map(number), ["0", "1.235", "-147.9"]);
         assert!(bars(&[], "m").is_none() && bars(&[[0.0, 1.0, 0.0]], "m").is_none());
         assert!(!bars(&[[0.0, 1.0, 0.5]], "m").unwrap().contains("NaN"));
     }
