@@ -38,7 +38,7 @@ pub(crate) struct Settings {
     /// Fill in latency_ms in --json. Without it they are null, so that equal replays print equal bytes.
     #[arg(long)]
     pub(crate) timing: bool,
-    /// Folder for answers.jsonl, map.ply, the chosen views as PNG with the boxes drawn in, and report.html.
+    /// Folder for answers.jsonl, the map as map.ply (points) and mesh.ply, the chosen views as PNG with the boxes drawn in, and report.html.
     #[arg(long)]
     pub(crate) out: Option<PathBuf>,
     /// Side of a map voxel, metres.

@@ -15,7 +15,7 @@ const MARK: &str = "answers.jsonl";
 
 /// Whether a file of this name is one that a folder of results holds.
 fn is_result(name: &str) -> bool {
-    [MARK, "map.ply", "report.html"].contains(&name)
+    [MARK, "map.ply", "mesh.ply", "report.html"].contains(&name)
         || (name.starts_with("question") && name.contains("_view") && name.ends_with(".png"))
 }
 
@@ -107,6 +107,7 @@ impl OutFolder {
             File::create(at(name)).map(BufWriter::new).with_context(|| format!("writing {}", at(name).display()))
         };
         scene.surface().write_ply(create("map.ply")?).context("writing map.ply")?;
+        scene.map().mesh().write_ply(create("mesh.ply")?).context("writing mesh.ply")?;
         let mut jsonl = create(MARK)?;
         for line in lines {
             writeln!(jsonl, "{line}").context("writing answers.jsonl")?;
@@ -128,7 +129,7 @@ impl OutFolder {
             figcaption{color:#666;font-size:.85rem}";
         format!(
             "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Vantage report</title><style>{STYLE}</style>\
-             <h1>Vantage</h1><p>{} frames, {} surface points, {} keyframes. The fused map is <a href=\"map.ply\">map.ply</a>.</p>{}</html>\n",
+             <h1>Vantage</h1><p>{} frames, {} surface points, {} keyframes. The fused map as points is <a href=\"map.ply\">map.ply</a>, as a mesh <a href=\"mesh.ply\">mesh.ply</a>.</p>{}</html>\n",
             scene.frames_fused(),
             scene.surface().len(),
             scene.keyframes().len(),
