@@ -69,7 +69,7 @@ fn replayed(bytes: &[u8], extension: &str) -> Result<u64, String> {
     std::fs::write(&file, bytes).unwrap();
     let fused = || -> anyhow::Result<u64> {
         let mut source = BagSource::open(&file, &TopicRequest::default())?;
-        Ok(fuse_recording(&mut source, &EngineConfig::default(), &mut |_, _| Ok(()))?.stats.frames)
+        Ok(fuse_recording(&mut source, &EngineConfig::default(), &mut |_, _| Ok(()))?.stats.frames())
     };
     fused().map_err(|error| format!("{error:#}"))
 }

@@ -99,7 +99,7 @@ impl Scene {
         let map = self.map.integrate(frame)?;
         let keyframe = self.keyframes.offer(frame);
         self.doubt();
-        if self.doubted.len() > MAX_DOUBTED || self.frames_fused % FORGET_EVERY == 0 {
+        if self.doubted.len() > MAX_DOUBTED || self.frames_fused.is_multiple_of(FORGET_EVERY) {
             self.forget_vanished();
         }
         self.newest_stamp = self.newest_stamp.max(Some(frame.stamp));
