@@ -4,8 +4,8 @@
     bench_open3d_clouds.py points.bin 12932561
 
 The file holds COUNT records of 15 bytes: x, y, z as little-endian f32 in metres, then red, green, blue as u8. Voxel
-downsampling runs on all of it, the others on what downsampling leaves; `--small FILE` writes those points as x, y, z in f32,
-so that a peer can be given the very same. Of Open3D's two interfaces (legacy and tensor) the faster one counts, named in
+downsampling runs on all of it, the others on what downsampling leaves, or on the points of `--small FILE` (x, y, z in f32), so
+that a peer works on the very same. Of Open3D's two interfaces (legacy and tensor) the faster one counts, named in
 `call`. What a call needs beforehand (its own copy of the points, in f64 where it wants that) is not timed.
 """
 import argparse
@@ -58,7 +58,7 @@ def main():
     parser = argparse.ArgumentParser(description="Time Open3D on a file of points.")
     parser.add_argument("points", type=Path)
     parser.add_argument("count", type=int)
-    parser.add_argument("--small", type=Path, help="write the downsampled points here, x, y, z as f32")
+    parser.add_argument("--small", type=Path, help="downsampled points, x, y, z as f32, instead of its own")
     arguments = parser.parse_args()
     expected = arguments.count * RECORD.itemsize
     if arguments.points.stat().st_size != expected:
@@ -75,10 +75,10 @@ def main():
             lambda: tensor.voxel_down_sample(VOXEL_M), lambda cloud: len(cloud.point.positions)),
     })
 
-    # through f32, so that the peer's points and these are equal
-    small = np.asarray(legacy.voxel_down_sample(VOXEL_M).points).astype("<f4")
     if arguments.small:
-        np.ascontiguousarray(small).tofile(arguments.small)
+        small = np.fromfile(arguments.small, "<f4").reshape(-1, 3)
+    else:
+        small = np.asarray(legacy.voxel_down_sample(VOXEL_M).points).astype("<f4")
     legacy = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(small.astype(np.float64)))
     tensor = o3d.t.geometry.PointCloud(o3d.core.Tensor(np.ascontiguousarray(small, np.float32)))
     hybrid = o3d.geometry.KDTreeSearchParamHybrid(NORMAL_RADIUS_M, NORMAL_NEIGHBOURS)

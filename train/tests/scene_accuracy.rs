@@ -43,7 +43,8 @@ fn wall_distance(room: &Room, p: [f64; 3]) -> f64 {
 /// The fused surface of a walk through `room`.
 fn fused(room: &Room) -> Vec<[f64; 3]> {
     let walk = RecordConfig { width: 320, height: 240, frames: 72, ..RecordConfig::default() };
-    let config = TsdfConfig { voxel_size_m: VOXEL_M as f32, truncation_m: 4.0 * VOXEL_M as f32, ..TsdfConfig::default() };
+    let config =
+        TsdfConfig { voxel_size_m: VOXEL_M as f32, truncation_m: 4.0 * VOXEL_M as f32, ..TsdfConfig::default() };
     let mut map = TsdfMap::new(config).unwrap();
     for frame in &record(room, &walk).frames {
         map.integrate(frame).unwrap();
@@ -61,9 +62,8 @@ fn the_map_of_a_room_lies_within_half_a_voxel_of_its_surfaces() {
     for seed in [3, 17, 40] {
         let room = generate(seed, &RoomConfig::default());
         let points = fused(&room);
-        let distance = |p: &[f64; 3]| {
-            room.objects.iter().map(|o| object_distance(o, *p)).fold(wall_distance(&room, *p), f64::min)
-        };
+        let distance =
+            |p: &[f64; 3]| room.objects.iter().map(|o| object_distance(o, *p)).fold(wall_distance(&room, *p), f64::min);
         let mut errors: Vec<f64> = points.iter().map(distance).collect();
         let (median, p95) = (share(&mut errors, 0.5), share(&mut errors, 0.95));
         eprintln!("room {seed}: {} points, median {:.1} mm, 95% {:.1} mm", points.len(), 1e3 * median, 1e3 * p95);

@@ -89,6 +89,8 @@ fn release(layout: &Layout) -> Result<PathBuf> {
 /// Runs ours and theirs on one folder and joins the results by name.
 fn ratios(layout: &Layout, program: &Path, python: &Path, folder: &Path) -> Result<Vec<Value>> {
     let points = std::env::temp_dir().join(format!("vantage-bench-{}.points", std::process::id()));
+    // what downsampling leaves, as `vantage bench scene` names it
+    let small = points.with_extension("points.small");
     let joined = (|| {
         let mut ours = Command::new(program);
         ours.args(["bench", "scene", "--json", "--runs", RUNS, "--frames"])
@@ -103,11 +105,13 @@ fn ratios(layout: &Layout, program: &Path, python: &Path, folder: &Path) -> Resu
         };
         let mut theirs = lines(script(FUSION_PEER).arg(folder).arg(RUNS))?;
         let bytes = std::fs::metadata(&points).with_context(|| format!("reading {}", points.display()))?.len();
-        theirs.extend(lines(script(CLOUDS_PEER).arg(&points).arg((bytes / POINT_BYTES).to_string()))?);
+        theirs.extend(lines(
+            script(CLOUDS_PEER).arg(&points).arg((bytes / POINT_BYTES).to_string()).arg("--small").arg(&small),
+        )?);
         join(&ours, &theirs)
     })();
-    if points.exists() {
-        std::fs::remove_file(&points).with_context(|| format!("removing {}", points.display()))?;
+    for file in [points, small].iter().filter(|file| file.exists()) {
+        std::fs::remove_file(file).with_context(|| format!("removing {}", file.display()))?;
     }
     joined
 }
@@ -140,7 +144,7 @@ fn join(ours: &[Value], theirs: &[Value]) -> Result<Vec<Value>> {
             Ok(json!({
                 "type": "ratio", "name": name, "ours_ms": ours_ms, "peer": peer["peer"], "peer_ms": peer_ms,
                 "ratio": peer_ms / ours_ms, "input": line["input"], "our_output": line["output"], "peer_output": peer["output"],
-                "peer_way": peer["way"],
+                "peer_way": if peer["way"].is_null() { &peer["call"] } else { &peer["way"] },
             }))
         })
         .collect()

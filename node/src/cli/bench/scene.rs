@@ -49,7 +49,7 @@ pub(crate) struct SceneArgs {
     #[arg(long)]
     json: bool,
     /// Writes that cloud here, for another program to work on: for each point three little-endian f32 (metres) and three bytes of
-    /// colour.
+    /// colour; and what downsampling leaves of it beside, with `.small` at the end of its name, without colours.
     #[arg(long)]
     points_out: Option<PathBuf>,
 }
@@ -104,10 +104,14 @@ pub(crate) fn run(args: &SceneArgs) -> Result<()> {
     ];
     let cloud = joined(&frames, args.points)?;
     drop(frames);
+    let mut means = VoxelMeans::default();
+    measured.extend(kernels(&cloud, args.runs, &mut means)?);
     if let Some(path) = &args.points_out {
-        write_points(&cloud, path).with_context(|| format!("writing {}", path.display()))?;
+        write_points(&cloud.positions, &cloud.colors, path)?;
+        let mut small = path.as_os_str().to_owned();
+        small.push(".small");
+        write_points(&means.positions, &[], Path::new(&small))?;
     }
-    measured.extend(kernels(&cloud, args.runs)?);
     if args.json {
         let lines: Result<Vec<String>, _> = measured.iter().map(serde_json::to_string).collect();
         return stdout::print(&lines?.join("\n"));
@@ -180,10 +184,8 @@ fn joined(frames: &[RawFrame], most: usize) -> Result<PointCloud> {
     Ok(all)
 }
 
-fn kernels(cloud: &PointCloud, runs: u32) -> Result<[Measured; 3]> {
-    let mut means = VoxelMeans::default();
-    let (down_ms, ()) =
-        timed(runs, || Ok(voxel_downsample(&cloud.positions, &cloud.colors, None, DOWN_M, &mut means)?))?;
+fn kernels(cloud: &PointCloud, runs: u32, means: &mut VoxelMeans) -> Result<[Measured; 3]> {
+    let (down_ms, ()) = timed(runs, || Ok(voxel_downsample(&cloud.positions, &cloud.colors, None, DOWN_M, means)?))?;
     let points = &means.positions;
     let mut normals = Vec::new();
     let (normals_ms, ()) =
@@ -199,13 +201,17 @@ fn kernels(cloud: &PointCloud, runs: u32) -> Result<[Measured; 3]> {
     ])
 }
 
-fn write_points(cloud: &PointCloud, path: &Path) -> Result<()> {
-    let mut out = std::io::BufWriter::new(std::fs::File::create(path)?);
-    for (position, color) in cloud.positions.iter().zip(&cloud.colors) {
-        for x in position {
-            out.write_all(&x.to_le_bytes())?;
+/// Points, each with its colour where there is one.
+fn write_points(positions: &[[f32; 3]], colors: &[[u8; 3]], path: &Path) -> Result<()> {
+    let write = || {
+        let mut out = std::io::BufWriter::new(std::fs::File::create(path)?);
+        for (i, position) in positions.iter().enumerate() {
+            for x in position {
+                out.write_all(&x.to_le_bytes())?;
+            }
+            out.write_all(colors.get(i).map_or(&[], |rgb| rgb.as_slice()))?;
         }
-        out.write_all(color)?;
-    }
-    Ok(out.flush()?)
+        out.flush()
+    };
+    write().with_context(|| format!("writing {}", path.display()))
 }
