@@ -93,7 +93,10 @@ fn the_box_of_a_segmented_object_is_found() {
     for seed in 60..72 {
         let room = generate(seed, &RoomConfig::default());
         let points = fused(&room);
-        for object in room.objects.iter().filter(|o| o.bbox.size.iter().all(|s| *s > LEAST_SIZE_M)) {
+        // what is round has no yaw
+        let is_round = |o: &Object| o.parts.iter().all(|part| !matches!(part.shape, PartShape::Box { .. }));
+        let fitted = |o: &&Object| o.bbox.size.iter().all(|s| *s > LEAST_SIZE_M) && !is_round(o);
+        for object in room.objects.iter().filter(fitted) {
             let mine = |p: &&[f64; 3]| {
                 let own = object_distance(object, **p);
                 let others = room.objects.iter().filter(|o| o.id != object.id).map(|o| object_distance(o, **p));
@@ -113,5 +116,6 @@ fn the_box_of_a_segmented_object_is_found() {
     let good = overlaps.iter().filter(|iou| **iou >= 0.9).count();
     let (median, least) = (share(&mut overlaps, 0.5), share(&mut overlaps, 0.0));
     eprintln!("{good} of {} boxes have an IoU of 0.9 or more; median {median:.3}, least {least:.3}", overlaps.len());
-    assert!(overlaps.len() >= 20 && median >= 0.9, "{median}");
+    assert!(overlaps.len() >= 50 && median >= 0.9 && least > 0.75, "median {median}, least {least}");
+    assert!(good * 10 >= overlaps.len() * 8, "{good} of {}", overlaps.len());
 }

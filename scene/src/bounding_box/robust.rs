@@ -28,6 +28,8 @@ const YAW_CELL_M: f64 = 0.02;
 const EDGE_CELL_M: f64 = 0.005;
 /// Cells averaged on either side to smooth a profile: 1.25 cm either way, the noise of a depth camera.
 const EDGE_SMOOTHING: usize = 2;
+/// The noise of a depth camera at 2 m: what is left after the cut may reach this far beyond the edge.
+const EDGE_NOISE_M: f64 = 0.0125;
 /// Most cells of a profile; wider objects get wider cells.
 const MAX_CELLS: usize = 4096;
 /// Share of points that are cut off on either side before edges are sought.
@@ -205,7 +207,11 @@ fn yaw_from_normals(normals: &[[f32; 3]]) -> Option<f64> {
 fn edges(values: Vec<f64>) -> Option<(f64, f64)> {
     let upward = sorted(values);
     let downward: Vec<f64> = upward.iter().rev().map(|v| -v).collect();
-    Some((-Profile::from_sorted(&downward)?.upper_edge(&downward), Profile::from_sorted(&upward)?.upper_edge(&upward)))
+    let (low, high) =
+        (Profile::from_sorted(&downward)?.upper_edge(&downward), Profile::from_sorted(&upward)?.upper_edge(&upward));
+    // a headboard or legs have few points for their size, but more than strays are
+    let span = Trimmed::from_sorted(&upward);
+    Some(((span.low + EDGE_NOISE_M).min(-low), (span.high - EDGE_NOISE_M).max(high)))
 }
 
 /// The density of values along an axis.

@@ -34,8 +34,9 @@ pub(crate) struct SoakArgs {
     /// Memory of the keyframes, MB.
     #[arg(long, default_value_t = 128)]
     keyframes_mb: usize,
-    /// Side of a map voxel, metres.
-    #[arg(long, default_value_t = 0.01)]
+    /// Side of a map voxel, metres. With the one by default an indoor recording of some seconds fills the map within the first
+    /// minute, so that blocks make room all the time.
+    #[arg(long, default_value_t = 0.0075)]
     voxel: f32,
     /// One JSON object a line.
     #[arg(long)]
