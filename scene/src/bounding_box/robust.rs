@@ -28,7 +28,9 @@ const YAW_CELL_M: f64 = 0.02;
 const EDGE_CELL_M: f64 = 0.005;
 /// Cells averaged on either side to smooth a profile: 1.25 cm either way, the noise of a depth camera.
 const EDGE_SMOOTHING: usize = 2;
-/// The noise of a depth camera at 2 m: what is left after the cut may reach this far beyond the edge.
+/// Noise does not carry so many points further beyond an edge than this, metres: two and a half deviations of 1 cm.
+const BEYOND_NOISE_M: f64 = 0.025;
+/// How far the noise of a depth camera carries points beyond the edge of what has few points, metres.
 const EDGE_NOISE_M: f64 = 0.0125;
 /// Most cells of a profile; wider objects get wider cells.
 const MAX_CELLS: usize = 4096;
@@ -211,7 +213,8 @@ fn edges(values: Vec<f64>) -> Option<(f64, f64)> {
         (Profile::from_sorted(&downward)?.upper_edge(&downward), Profile::from_sorted(&upward)?.upper_edge(&upward));
     // a headboard or legs have few points for their size, but more than strays are
     let span = Trimmed::from_sorted(&upward);
-    Some(((span.low + EDGE_NOISE_M).min(-low), (span.high - EDGE_NOISE_M).max(high)))
+    let outer = |edge: f64, last: f64| if last > edge + BEYOND_NOISE_M { last - EDGE_NOISE_M } else { edge };
+    Some((-outer(low, -span.low), outer(high, span.high)))
 }
 
 /// The density of values along an axis.
