@@ -243,6 +243,17 @@ pub struct RgbdFrame {
     pub world_from_camera: Isometry3<f64>,
 }
 
+impl RgbdFrame {
+    /// Whether both images hold what their sizes say; their fields may have been filled by hand.
+    ///
+    /// # Errors
+    /// [`FrameError`] for the first image that does not.
+    pub fn check(&self) -> Result<(), FrameError> {
+        check(self.depth.width, self.depth.height, 1, self.depth.data.len())?;
+        check(self.color.width, self.color.height, 3, self.color.data.len())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

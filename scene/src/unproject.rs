@@ -11,8 +11,14 @@ const ROWS: usize = 16;
 
 /// Writes the readings of `frame` from 0 up to `max_depth_m` as points of the world, row by row, with their colours; `out` is
 /// overwritten, its memory used again, and its normals are left empty. `rays` are those of the frame's camera; a pixel without a ray
-/// gives no point.
+/// gives no point, and a frame whose images do not hold what their sizes say gives none.
 pub fn unproject(frame: &RgbdFrame, rays: &RayTable, max_depth_m: f32, out: &mut PointCloud) {
+    out.positions.clear();
+    out.colors.clear();
+    out.normals.clear();
+    if frame.check().is_err() {
+        return;
+    }
     let width = frame.depth.width as usize;
     let band = width * ROWS;
     let valid = |z: f32, ray: &[f32; 2]| z > 0.0 && z <= max_depth_m && ray[0].is_finite();
@@ -20,7 +26,6 @@ pub fn unproject(frame: &RgbdFrame, rays: &RayTable, max_depth_m: f32, out: &mut
     let counts: Vec<usize> =
         bands().map(|(depth, rays)| depth.iter().zip(rays).filter(|(z, ray)| valid(**z, ray)).count()).collect();
     let total = counts.iter().sum();
-    out.normals.clear();
     out.positions.resize(total, [0.0; 3]);
     out.colors.resize(total, [0; 3]);
     let rotation = frame.world_from_camera.rotation.to_rotation_matrix();

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use vantage_calibration::{DepthModel, DepthNoise};
 
 use super::store::BLOCK_COST_BYTES;
+use crate::frame::FrameError;
 
 /// Readings at this distance count once; nearer ones more, further ones less, metres.
 const REFERENCE_DEPTH_M: f32 = 1.0;
@@ -35,7 +36,8 @@ pub struct TsdfConfig {
     pub max_depth_m: f32,
     /// Most memory of the map, bytes. When it is reached, blocks that are far away and long unseen make room.
     pub max_bytes: usize,
-    /// Weight at which a voxel's average stops growing stiffer, in readings at one metre.
+    /// Weight at which a voxel's average stops growing stiffer, in readings at one metre. With 10 what was put down two metres away
+    /// shows within some seconds, and the noise of near readings is still a third.
     pub max_weight: f32,
     /// Noise of the depth camera; readings count by its inverse square.
     pub noise: DepthNoise,
@@ -54,7 +56,7 @@ impl Default for TsdfConfig {
             truncation_m: 0.08,
             max_depth_m: 4.0,
             max_bytes: 512 << 20,
-            max_weight: 32.0,
+            max_weight: 10.0,
             noise: DepthNoise::STRUCTURED_LIGHT,
             carving: true,
             decay_half_life_s: None,
@@ -88,6 +90,14 @@ pub enum TsdfError {
         width: u32,
         /// Height of the depth image.
         height: u32,
+    },
+    /// An image does not hold what its size says.
+    #[error("the frame at stamp {stamp}: {source}")]
+    Image {
+        /// Stamp of the frame.
+        stamp: i64,
+        /// What does not fit.
+        source: FrameError,
     },
     /// The frame is not that of a pinhole camera.
     #[error("the frame's camera bends straight lines; straighten its images first, as the synchroniser does")]

@@ -18,6 +18,8 @@ pub const MAP_VERSION: u32 = 1;
 const MAGIC: &[u8; 8] = b"VNTGTSDF";
 /// Bytes of a block in the file.
 const RECORD_BYTES: usize = 3 * 4 + 8 + VOXELS * (2 + 2 + 3 * 2);
+/// Blocks lie within this of the origin: where cameras may be, and as far again as they reach.
+const MAX_BLOCK: i32 = 2_000_000;
 /// Most bytes of the settings.
 const MAX_SETTINGS_BYTES: u32 = 1 << 16;
 
@@ -245,6 +247,9 @@ impl TsdfMap {
         let (words, _) = record.as_chunks::<4>();
         let key: Key = std::array::from_fn(|k| words.get(k).map_or(0, |word| i32::from_le_bytes(*word)));
         let (stamp, rest) = record.get(12..).and_then(|rest| rest.split_first_chunk::<8>()).ok_or("it is too short")?;
+        if key.iter().any(|k| !(-MAX_BLOCK..=MAX_BLOCK).contains(k)) {
+            return Err(format!("block {key:?} is further away than any camera reaches"));
+        }
         let Request::Added(i) = self.store.request(key) else {
             return Err(format!("block {key:?} is there twice"));
         };
@@ -314,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_saved_leaves_what_was_there() {
+    fn places_that_are_not_there_are_named() {
         let missing = Path::new("/no/such/folder/my.map");
         assert!(map().save(missing).unwrap_err().to_string().contains("/no/such/folder/my.map"));
         assert!(TsdfMap::load(missing, LIMIT).unwrap_err().to_string().contains("/no/such/folder/my.map"));
@@ -337,6 +342,28 @@ mod tests {
         assert!(said(&changed(last, good[last] ^ 1)).contains("checksum"));
         let small = TsdfMap::read(&good[..], good.len() as u64, 400_000, Path::new("my.map")).unwrap_err();
         assert!(matches!(small, MapFileError::TooLarge { .. }), "{small}");
+    }
+
+    #[test]
+    fn a_block_at_the_end_of_space_is_refused_however_right_its_checksum_is() {
+        let mut far = map();
+        for x in [i32::MAX, i32::MIN] {
+            assert!(matches!(far.store.request([x, 0, 0]), Request::Added(_)));
+        }
+        let message = read(&bytes(&far)).unwrap_err().to_string();
+        assert!(message.contains("further away"), "{message}");
+    }
+
+    #[test]
+    fn a_map_that_cannot_be_moved_into_place_leaves_nothing_and_what_was_there() {
+        let folder = std::env::temp_dir().join(format!("vantage_map_place_{}", std::process::id()));
+        // a folder with something in it cannot be replaced by a file
+        std::fs::create_dir_all(folder.join("my.map/inside")).unwrap();
+        let error = map().save(&folder.join("my.map")).unwrap_err().to_string();
+        let left: Vec<_> = std::fs::read_dir(&folder).unwrap().flatten().map(|e| e.file_name()).collect();
+        let inside = folder.join("my.map/inside").exists();
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(error.contains("my.map") && inside && left == ["my.map"], "{error} {left:?}");
     }
 
     proptest! {

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::block::{SIDE, WEIGHT_ONE};
+use super::block::{Key, SIDE, WEIGHT_ONE};
 use super::config::TsdfConfig;
 use super::store::{Header, Store};
 
@@ -10,8 +10,8 @@ use super::store::{Header, Store};
 const AGE_OF_A_RANGE_S: f64 = 30.0;
 /// At least this share of all blocks is given up at once, so that room is not made for every frame.
 const EVICTED_SHARE: usize = 32;
-/// Weights decay in steps of this time, nanoseconds.
-const DECAY_STEP_NANOS: i64 = 1_000_000_000;
+/// Weights decay in steps of this share of the half-life, so that rounding takes little of them: a step is 4%.
+const DECAY_STEP_SHARE: f64 = 1.0 / 16.0;
 
 /// Seconds from `then` to `now`; 0 when the clock was set back.
 fn elapsed_s(then: i64, now: i64) -> f64 {
@@ -56,8 +56,9 @@ pub(super) fn evict(
 }
 
 /// Lets the weights of blocks that were not seen for a while halve every `half_life_s`; a block whose weights all fall below
-/// `min_weight` is given up. Returns how many were.
-pub(super) fn decay(store: &mut Store, now_nanos: i64, half_life_s: f32, min_weight: f32) -> usize {
+/// `min_weight` is given up. Returns the keys of those, in order.
+pub(super) fn decay(store: &mut Store, now_nanos: i64, half_life_s: f32, min_weight: f32) -> Vec<Key> {
+    let step_s = DECAY_STEP_SHARE * f64::from(half_life_s);
     let least = (min_weight * WEIGHT_ONE).max(1.0) as u16;
     let blocks = store.headers.par_iter_mut().zip(&mut store.voxels).enumerate();
     let gone: Vec<u32> = blocks
@@ -67,19 +68,45 @@ pub(super) fn decay(store: &mut Store, now_nanos: i64, half_life_s: f32, min_wei
                 // the clock was set back: time counts anew from here
                 (header.seen_nanos, header.decayed_nanos) = (now_nanos, now_nanos);
             }
-            if !header.used || unseen_nanos < DECAY_STEP_NANOS {
+            let unseen_s = elapsed_s(header.decayed_nanos, now_nanos);
+            if !header.used || unseen_s < step_s {
                 return None;
             }
-            let kept = 0.5f64.powf(elapsed_s(header.decayed_nanos, now_nanos) / f64::from(half_life_s)) as f32;
+            let kept = 0.5f64.powf(unseen_s / f64::from(half_life_s)) as f32;
             header.decayed_nanos = now_nanos;
             for weight in &mut voxels.weight {
-                *weight = (f32::from(*weight) * kept) as u16;
+                *weight = (f32::from(*weight) * kept).round() as u16;
             }
             voxels.weight.iter().all(|w| *w < least).then_some(i as u32)
         })
         .collect();
-    for i in &gone {
-        store.release(*i);
+    let mut keys: Vec<Key> = gone.iter().map(|&i| store.headers[i as usize].key).collect();
+    keys.sort_unstable();
+    for i in gone {
+        store.release(i);
     }
-    gone.len()
+    keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::store::Request;
+    use super::*;
+
+    #[test]
+    fn weights_halve_in_their_half_life_however_long_it_is() {
+        for half_life_s in [2.0f32, 60.0, 600.0, 86_400.0] {
+            let mut store = Store::new(1 << 20);
+            let Request::Added(i) = store.request([1, 2, 3]) else { panic!("there is room") };
+            store.voxels[i as usize].weight = [1000; 512];
+            // seen at a frame rate, all but this block
+            let frames = 400;
+            for frame in 1..=frames {
+                let now = (f64::from(half_life_s) * 1e9 * f64::from(frame) / f64::from(frames)) as i64;
+                assert!(decay(&mut store, now, half_life_s, 0.01).is_empty());
+            }
+            let weight = store.voxels[i as usize].weight[0];
+            assert!((470..=530).contains(&weight), "half-life {half_life_s} s: {weight} of 1000 left");
+        }
+    }
 }

@@ -124,6 +124,12 @@ impl<'a> Kernel<'a> {
             for (to, &i) in seen.iter_mut().zip(&pixel) {
                 *to = self.readings.colors.get(i as usize).copied().unwrap_or_default();
             }
+            // a voxel without colour takes the first one as it is; what was read in front of the surface has weight, but no colour
+            let [red, green, blue] = &color;
+            for i in 0..LAYER {
+                let first = (share[i] > 0.0) & ((red[i] | green[i] | blue[i]) == 0);
+                share[i] = if first { 1.0 } else { share[i] };
+            }
             for (channel, shift) in color.into_iter().zip([0, 8, 16]) {
                 for i in 0..LAYER {
                     let (old, new) = (f32::from(channel[i]), (seen[i] >> shift & 0xFF) as f32 * COLOR_ONE);

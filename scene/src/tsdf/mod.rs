@@ -62,7 +62,7 @@ pub struct TsdfMap {
     /// Room for the frame at hand, kept for the next.
     readings: Readings,
     tasks: Vec<Option<Task>>,
-    /// Blocks in which the last frame saw through something.
+    /// Blocks in which surface vanished with the last frame: seen through, or decayed.
     cut: Vec<Key>,
 }
 
@@ -103,7 +103,8 @@ impl TsdfMap {
         self.store.bytes()
     }
 
-    /// Bounds of the blocks in which the last frame saw through something that was taken for solid.
+    /// Bounds of the blocks in which the last frame saw through something that was taken for solid, and of those that were forgotten
+    /// because they were not seen for long.
     pub fn cut_bounds(&self) -> impl Iterator<Item = Aabb> {
         let block_m = f64::from(self.config.voxel_size_m) * SIDE as f64;
         self.cut.iter().map(move |key| Aabb {
@@ -112,7 +113,7 @@ impl TsdfMap {
         })
     }
 
-    /// Whether anything within `bounds` lies behind a surface. Bounds of more than 64 blocks' size along an axis are cut there.
+    /// Whether anything within `bounds` lies behind a surface, with the weight that a surface needs. Bounds of more than 64 blocks' size along an axis are cut there.
     pub fn is_solid_within(&self, bounds: &Aabb) -> bool {
         let voxel_m = f64::from(self.config.voxel_size_m);
         let reach = (64 * SIDE) as i64;
@@ -121,6 +122,7 @@ impl TsdfMap {
         let high: [i64; 3] = std::array::from_fn(|k| {
             ((bounds.max[k] / voxel_m - 0.5).floor().clamp(-2.0e9, 2.0e9) as i64).min(low[k] + reach)
         });
+        let least = self.least_surface_weight();
         let side = SIDE as i64;
         let blocks = |k: usize| low[k].div_euclid(side)..=high[k].div_euclid(side);
         blocks(0).any(|x| {
@@ -132,8 +134,8 @@ impl TsdfMap {
                         let first = key[k] * side;
                         (low[k] - first).max(0) as usize..=(high[k] - first).min(side - 1) as usize
                     };
-                    within(2)
-                        .any(|c| within(1).any(|b| within(0).any(|a| voxels.distance[block::voxel_at(a, b, c)] < 0)))
+                    let is_solid = |i: usize| voxels.distance[i] < 0 && voxels.weight[i] >= least;
+                    within(2).any(|c| within(1).any(|b| within(0).any(|a| is_solid(block::voxel_at(a, b, c)))))
                 })
             })
         })
@@ -156,6 +158,7 @@ impl TsdfMap {
         if !camera.distortion.is_straight() {
             return Err(TsdfError::Lens);
         }
+        frame.check().map_err(|source| TsdfError::Image { stamp: frame.stamp, source })?;
         let unusable = TsdfError::Pose { stamp: frame.stamp };
         let pose = frame.world_from_camera;
         if !pose.translation.vector.iter().chain(pose.rotation.coords.iter()).all(|x| x.is_finite()) {
@@ -169,8 +172,9 @@ impl TsdfMap {
         self.plan(&view);
         self.update(view, frame.stamp, &mut report);
         if let Some(half_life_s) = self.config.decay_half_life_s {
-            report.blocks_decayed =
-                forget::decay(&mut self.store, frame.stamp, half_life_s, self.config.min_surface_weight());
+            let gone = forget::decay(&mut self.store, frame.stamp, half_life_s, self.config.min_surface_weight());
+            report.blocks_decayed = gone.len();
+            self.cut.extend(gone);
         }
         Ok(report)
     }

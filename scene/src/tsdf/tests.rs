@@ -225,6 +225,24 @@ fn what_is_not_seen_again_decays_when_asked_to() {
 }
 
 #[test]
+fn what_is_put_down_has_its_color_at_once_however_long_the_place_was_empty() {
+    let view = |world: &World, i: i64| world.frame(i * 33_000_000, [0.3, 0.3, 1.5], [1.5, 1.3, 0.2], (192, 144));
+    let mut map = TsdfMap::new(config()).unwrap();
+    for i in 0..200 {
+        map.integrate(&view(&World::default(), i)).unwrap();
+    }
+    let low = World { boxes: vec![([1.1, 1.0, 0.0], [1.7, 1.5, 0.1])] };
+    for i in 200..380 {
+        map.integrate(&view(&low, i)).unwrap();
+    }
+    let cloud = map.surface_points();
+    let on_top = |p: &[f32; 3]| (1.2..1.6).contains(&p[0]) && (1.1..1.4).contains(&p[1]) && p[2] > 0.06;
+    let top: Vec<[u8; 3]> =
+        cloud.positions.iter().zip(&cloud.colors).filter(|(p, _)| on_top(p)).map(|(_, c)| *c).collect();
+    assert!(top.len() > 50 && top.iter().all(|c| c[0] > 150), "{} points, {:?}", top.len(), top.first());
+}
+
+#[test]
 fn unusable_frames_change_nothing() {
     let mut map = TsdfMap::new(config()).unwrap();
     let good = walk(&furnished(), 1, SIZE).remove(0);
@@ -232,6 +250,12 @@ fn unusable_frames_change_nothing() {
     wrong.camera.width = 640;
     let error = map.integrate(&wrong).unwrap_err();
     assert!(matches!(error, TsdfError::CameraSize { .. }) && error.to_string().contains("camera_info"));
+    let mut short = good.clone();
+    short.depth = std::sync::Arc::new(crate::frame::DepthImage { data: vec![1.0; 5], ..(*good.depth).clone() });
+    assert!(matches!(map.integrate(&short), Err(TsdfError::Image { .. })));
+    let mut colorless = good.clone();
+    colorless.color = std::sync::Arc::new(crate::frame::ColorImage { width: 9, height: 9, data: Vec::new() });
+    assert!(map.integrate(&colorless).unwrap_err().to_string().contains("9x9"));
     let mut bent = good.clone();
     bent.camera.distortion = Distortion::PlumbBob([0.1, 0.0, 0.0, 0.0, 0.0]);
     assert_eq!(map.integrate(&bent), Err(TsdfError::Lens));

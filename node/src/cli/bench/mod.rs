@@ -39,14 +39,24 @@ struct FramesArgs {
     #[arg(long)]
     frames: PathBuf,
     /// fx,fy,cx,cy of both cameras, pixels.
-    #[arg(long, value_delimiter = ',', num_args = 4, default_values_t = [525.0, 525.0, 319.5, 239.5])]
-    intrinsics: Vec<f64>,
+    #[arg(long, default_value = "525,525,319.5,239.5", value_parser = intrinsics, allow_hyphen_values = true)]
+    intrinsics: Intrinsics,
+}
+
+/// fx, fy, cx, cy in pixels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Intrinsics([f64; 4]);
+
+fn intrinsics(text: &str) -> Result<Intrinsics, String> {
+    let number = |n: &str| n.trim().parse().ok().filter(|n: &f64| n.is_finite());
+    let numbers: Option<Vec<f64>> = text.split(',').map(number).collect();
+    let four = numbers.and_then(|n| <[f64; 4]>::try_from(n).ok()).ok_or("it takes four numbers: fx,fy,cx,cy")?;
+    if four[0] > 0.0 && four[1] > 0.0 { Ok(Intrinsics(four)) } else { Err("focal lengths are positive".to_owned()) }
 }
 
 impl FramesArgs {
     fn open(&self) -> Result<RedwoodFolder> {
-        let intrinsics = self.intrinsics.as_slice().try_into().context("--intrinsics takes fx,fy,cx,cy")?;
-        Ok(RedwoodFolder::open(&self.frames, intrinsics)?)
+        Ok(RedwoodFolder::open(&self.frames, self.intrinsics.0)?)
     }
 }
 
@@ -77,6 +87,14 @@ fn share(times: &mut [f64], share: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn intrinsics_are_four_numbers() {
+        assert_eq!(intrinsics("525, 520,1,2.5"), Ok(Intrinsics([525.0, 520.0, 1.0, 2.5])));
+        for bad in ["1,2,3", "1,2,3,4,5", "a,2,3,4", "NaN,2,3,4", "0,2,3,4", "1,-2,3,4", ""] {
+            assert!(intrinsics(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn shares_are_values_that_occurred() {

@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::share;
-use crate::engine::{EngineConfig, fuse_recording};
+use crate::engine::{DEFAULT_VOXEL_M, FusionSettings, fuse_recording};
 use crate::sink::stdout;
 use crate::source::{BagSource, TopicRequest};
 
@@ -18,7 +18,7 @@ pub(crate) struct RealtimeArgs {
     /// A rosbag2 folder, an .mcap or a .db3 file.
     bag: PathBuf,
     /// Side of a map voxel, metres.
-    #[arg(long, default_value_t = 0.02)]
+    #[arg(long, default_value_t = DEFAULT_VOXEL_M)]
     voxel: f32,
     /// Frame that everything is fused in.
     #[arg(long, default_value = "odom")]
@@ -60,10 +60,12 @@ struct Report {
 /// Runs `vantage bench realtime`.
 pub(crate) fn run(args: &RealtimeArgs) -> Result<()> {
     let mut source = BagSource::open(&args.bag, &TopicRequest::default())?;
-    let mut config = EngineConfig::default();
-    config.sync.global_frame.clone_from(&args.global_frame);
-    config.scene.tsdf.voxel_size_m = args.voxel;
-    config.scene.tsdf.truncation_m = 4.0 * args.voxel;
+    let settings = FusionSettings {
+        global_frame: args.global_frame.clone(),
+        voxel_size_m: args.voxel,
+        ..FusionSettings::default()
+    };
+    let config = settings.engine();
     let mut stamps_ms = Vec::new();
     let mut busy_ms = Vec::new();
     let mut last = Instant::now();

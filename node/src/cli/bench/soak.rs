@@ -5,11 +5,13 @@ use clap::Args;
 use indicatif::ProgressBar;
 use nalgebra::Translation3;
 use serde::Serialize;
-use vantage_scene::{Scene, SceneConfig};
+use vantage_scene::Scene;
 
 use super::FramesArgs;
+use crate::engine::FusionSettings;
 use crate::sink::stdout;
 
+const MB: usize = 1 << 20;
 /// Frames of a minute at 30 Hz.
 const MINUTE: usize = 1_800;
 /// Places that the trajectory is carried to in turn, and their distance, metres.
@@ -25,15 +27,15 @@ const ALLOWED_GROWTH: f64 = 0.10;
 pub(crate) struct SoakArgs {
     #[command(flatten)]
     frames: FramesArgs,
-    /// Frames to fuse.
-    #[arg(long, default_value_t = 10_000)]
-    count: usize,
+    /// Frames to fuse; at least two minutes of them, as growth is measured against the first.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(2 * MINUTE as u64..))]
+    count: u64,
     /// Memory of the map, MB.
-    #[arg(long, default_value_t = 256)]
-    map_mb: usize,
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    map_mb: u32,
     /// Memory of the keyframes, MB.
-    #[arg(long, default_value_t = 128)]
-    keyframes_mb: usize,
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    keyframes_mb: u32,
     /// Side of a map voxel, metres. With the one by default an indoor recording of some seconds fills the map within the first
     /// minute, so that blocks make room all the time.
     #[arg(long, default_value_t = 0.0075)]
@@ -70,16 +72,19 @@ struct Summary {
 /// Runs `vantage bench soak`.
 pub(crate) fn run(args: &SoakArgs) -> Result<()> {
     let folder = args.frames.open()?;
-    let mut config = SceneConfig::default();
-    config.tsdf.voxel_size_m = args.voxel;
-    config.tsdf.truncation_m = 4.0 * args.voxel;
-    config.tsdf.max_bytes = args.map_mb << 20;
-    config.keyframes.max_bytes = args.keyframes_mb << 20;
-    let mut scene = Scene::new(config)?;
-    let bar = ProgressBar::new(args.count as u64);
+    let map_bytes_allowed = args.map_mb as usize * MB;
+    let settings = FusionSettings {
+        voxel_size_m: args.voxel,
+        max_map_bytes: map_bytes_allowed,
+        max_keyframe_bytes: args.keyframes_mb as usize * MB,
+        ..FusionSettings::default()
+    };
+    let mut scene = Scene::new(settings.engine().scene)?;
+    let count = usize::try_from(args.count).context("--count is too large for this machine")?;
+    let bar = ProgressBar::new(args.count);
     let (mut evicted, mut carved) = (0, 0);
     let (mut first, mut most) = (None, 0.0f64);
-    for i in 0..args.count {
+    for i in 0..count {
         let mut frame = folder.frame(i)?;
         let place = (i / folder.len()) % PLACES;
         frame.world_from_camera = Translation3::new(APART_M * place as f64, 0.0, 0.0) * frame.world_from_camera;
@@ -90,16 +95,16 @@ pub(crate) fn run(args: &SoakArgs) -> Result<()> {
             scene.surface();
         }
         let map_bytes = scene.map().bytes();
-        ensure!(map_bytes <= args.map_mb << 20, "frame {i}: the map takes {map_bytes} bytes, more than its limit");
+        ensure!(map_bytes <= map_bytes_allowed, "frame {i}: the map takes {map_bytes} bytes, more than its limit");
         bar.inc(1);
-        if (i + 1) % MINUTE == 0 || i + 1 == args.count {
+        if (i + 1) % MINUTE == 0 || i + 1 == count {
             let rss_mb = resident_mb()?;
             first.get_or_insert(rss_mb);
             most = most.max(rss_mb);
             let minute = Minute {
                 frames: i + 1,
                 rss_mb,
-                map_mb: map_bytes as f64 / f64::from(1 << 20),
+                map_mb: map_bytes as f64 / MB as f64,
                 blocks: scene.map().block_count(),
                 evicted,
                 carved,
@@ -119,7 +124,7 @@ pub(crate) fn run(args: &SoakArgs) -> Result<()> {
     let growth = most / first - 1.0;
     let ok = growth <= ALLOWED_GROWTH;
     let summary = Summary {
-        frames: args.count,
+        frames: count,
         first_minute_rss_mb: first,
         most_rss_mb: most,
         growth,
