@@ -123,7 +123,7 @@ mod tests {
             let mut inside = false;
             for i in 0..512 {
                 let at = [i % 8, i / 8 % 8, i / 64];
-                let world: [f64; 3] = std::array::from_fn(|k| (f64::from(key[k]) * 8.0 + at[k] as f64 + 0.5) * f64::from(0.05f32));
+                let world: [f64; 3] = std::array::from_fn(|k| (f64::from(key[k]) * 8.0 + f64::from(at[k]) + 0.5) * f64::from(0.05f32));
                 let p = pose.inverse() * Point3::from(world);
                 too_near |= p.z < 0.1001;
                 let Some(pixel) = camera.project(&p) else { continue };

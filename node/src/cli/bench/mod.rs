@@ -4,7 +4,6 @@ mod realtime;
 mod scene;
 mod soak;
 
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -16,8 +15,8 @@ use crate::source::RedwoodFolder;
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
     /// Threads of the parallel parts; one for each processor when left out.
-    #[arg(long, global = true)]
-    threads: Option<NonZeroUsize>,
+    #[arg(long, global = true, value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
     #[command(subcommand)]
     what: What,
 }
@@ -63,7 +62,7 @@ impl FramesArgs {
 /// Runs `vantage bench`.
 pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     if let Some(threads) = args.threads {
-        rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build_global().context("--threads")?;
+        rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads)).build_global().context("--threads")?;
     }
     match &args.what {
         What::Scene(args) => scene::run(args),
