@@ -269,15 +269,6 @@ impl DepthStream {
     pub fn time_offset_nanos(&self) -> i64 {
         nanos(self.time_offset_s)
     }
-
-    /// Corrects readings in place by the model and drops what then lies outside of the range (0, "no reading").
-    pub fn correct(&self, depth_m: &mut [f32]) {
-        self.model.correct(depth_m);
-        let [near, far] = self.range_m.map(|z| z as f32);
-        for z in depth_m.iter_mut().filter(|z| !(near..=far).contains(*z)) {
-            *z = 0.0;
-        }
-    }
 }
 
 #[cfg(test)]
@@ -363,19 +354,6 @@ mod tests {
         let camera = &rig.cameras[0];
         assert_eq!((camera.color.time_offset_nanos(), camera.depth.time_offset_nanos()), (0, 0));
         assert_eq!(camera.depth.model, DepthModel::default());
-    }
-
-    #[test]
-    fn streams_know_their_time_and_depth() {
-        let good = text_of("realsense_d435i.yaml");
-        let text = good.replace("range_m: [0.3, 3.0]", "time_offset_s: -0.0125\n      range_m: [0.3, 3.0]");
-        let text = text.replace("model:", "model:\n        scale: 0.5\n        bias_m: 0.1");
-        let rig = Rig::from_yaml(&text, Path::new("my_rig.yaml")).unwrap();
-        let depth = &rig.cameras[0].depth;
-        assert_eq!(depth.time_offset_nanos(), -12_500_000);
-        let mut z = [2.0, 0.2, 7.0, f32::NAN];
-        depth.correct(&mut z);
-        assert_eq!(z, [1.1, 0.0, 0.0, 0.0]);
     }
 
     #[test]

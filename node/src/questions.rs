@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+/// Largest file of questions read, bytes.
+const MAX_FILE_BYTES: u64 = 64 << 20;
+
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use vantage_model::Answer;
@@ -69,6 +72,9 @@ impl Known {
 /// # Errors
 /// Naming the file and the line that is not a question.
 pub fn read(path: &Path) -> Result<Vec<Known>> {
+    let meta = std::fs::metadata(path).with_context(|| format!("reading {}", path.display()))?;
+    let usable = meta.is_file() && meta.len() <= MAX_FILE_BYTES;
+    ensure!(usable, "{}: it is no regular file, or has more than {MAX_FILE_BYTES} bytes", path.display());
     let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
     let mut out = Vec::new();
     for (i, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {

@@ -15,6 +15,8 @@ pub struct StreamCorrection {
     pub depth_offset_nanos: i64,
     /// Scale and bias of the readings.
     pub depth: DepthModel,
+    /// Nearest and furthest depth that the sensor measures well, metres; readings outside of it are none. All are taken without it.
+    pub depth_range_m: Option<[f64; 2]>,
 }
 
 impl StreamCorrection {
@@ -27,6 +29,12 @@ impl StreamCorrection {
                 let unchanged = DepthModel::default();
                 if (self.depth.scale, self.depth.bias_m) != (unchanged.scale, unchanged.bias_m) {
                     self.depth.correct(&mut Arc::make_mut(image).data);
+                }
+                if let Some(range_m) = self.depth_range_m {
+                    let [near, far] = range_m.map(|z| z as f32);
+                    for z in Arc::make_mut(image).data.iter_mut().filter(|z| !(near..=far).contains(*z)) {
+                        *z = 0.0;
+                    }
                 }
             }
             SensorEvent::CameraInfo { .. } | SensorEvent::Transform { .. } => {}
@@ -50,6 +58,17 @@ mod tests {
         let SensorEvent::Depth { stamp, image, .. } = event else { panic!("it is still a depth image") };
         assert_eq!((stamp, image.data.as_slice()), (2, [0.0, 2.5, 0.0, 5.5].as_slice()));
         assert_eq!(kept.data[1], 2.0, "the sender's image is not touched");
+    }
+
+    #[test]
+    fn readings_outside_of_the_range_are_none() {
+        let depth = DepthModel { scale: 2.0, ..DepthModel::default() };
+        let correction = StreamCorrection { depth, depth_range_m: Some([1.0, 3.0]), ..StreamCorrection::default() };
+        let image = Arc::new(DepthImage::new(4, 1, vec![0.25, 0.5, 1.5, 2.0]).unwrap());
+        let mut event = SensorEvent::Depth { camera_id: CameraId(0), stamp: 7, frame_id: "d".to_owned(), image };
+        correction.apply(&mut event);
+        let SensorEvent::Depth { image, .. } = event else { panic!("it is still a depth image") };
+        assert_eq!(image.data, [0.0, 1.0, 3.0, 0.0]);
     }
 
     #[test]

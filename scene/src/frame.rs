@@ -90,9 +90,8 @@ impl DepthImage {
     pub fn new(width: u32, height: u32, mut data: Vec<f32>) -> Result<Self, FrameError> {
         check(width, height, 1, data.len())?;
         for z in &mut data {
-            if !z.is_finite() || *z < 0.0 {
-                *z = 0.0;
-            }
+            // no branch, so that the loop is vectorised
+            *z = if (*z >= 0.0) & (*z < f32::INFINITY) { *z } else { 0.0 };
         }
         Ok(Self { width, height, data })
     }

@@ -143,8 +143,12 @@ impl KeyframeStore {
                 return None;
             }
             let Blurred { id: replaced, frames_left, .. } = *blurred;
-            let id = self.store(frame, visible_cells(frame, config.visibility_cell_m, config.visibility_range_m))?;
+            if image_bytes(frame) > config.max_bytes {
+                return None;
+            }
+            // first, so that at the bounds it makes the room and no other keyframe has to leave
             self.remove(replaced);
+            let id = self.store(frame, visible_cells(frame, config.visibility_cell_m, config.visibility_range_m))?;
             self.settle(frame, is_blurred.then_some(Blurred { id, sharpness: sharp, frames_left }));
             return Some(id);
         }

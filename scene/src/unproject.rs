@@ -11,12 +11,12 @@ const ROWS: usize = 16;
 
 /// Writes the readings of `frame` from 0 up to `max_depth_m` as points of the world, row by row, with their colours; `out` is
 /// overwritten, its memory used again, and its normals are left empty. `rays` are those of the frame's camera; a pixel without a ray
-/// gives no point, and a frame whose images do not hold what their sizes say gives none.
+/// gives no point, and a frame that the rays are not for, or whose images do not hold what their sizes say, gives none.
 pub fn unproject(frame: &RgbdFrame, rays: &RayTable, max_depth_m: f32, out: &mut PointCloud) {
     out.positions.clear();
     out.colors.clear();
     out.normals.clear();
-    if frame.check().is_err() {
+    if frame.check().is_err() || (rays.width, rays.height) != (frame.depth.width, frame.depth.height) {
         return;
     }
     let width = frame.depth.width as usize;

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Frames that hang on a loop and are looked at one by one.
+const MAX_LOOKED_AT: usize = 256;
 use super::verdict::{Finding, Verdict};
 
 /// Most frames of a chain; a longer one is a loop.
@@ -95,10 +97,36 @@ pub fn examine_tree(edges: &[FrameEdge], global_frame: &str, depth_frame: &str) 
             .filter(|(_, all)| all.len() > 1)
             .map(|(child, all)| ((*child).to_owned(), all.iter().map(|p| (*p).to_owned()).collect()))
             .collect(),
-        in_loops: frames.iter().filter(|f| hangs_below_itself(f, &parents)).map(|f| (*f).to_owned()).collect(),
+        in_loops: frames_in_loops(&parents).into_iter().map(str::to_owned).collect(),
         has_static: edges.iter().any(|e| e.is_static),
         chain,
     }
+}
+
+/// Frames that hang below themselves. Frames without parents are taken away, and children without frames below them, until none is
+/// left to take; only of the rest each is looked at, as far as [`MAX_LOOKED_AT`].
+fn frames_in_loops<'a>(parents: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> Vec<&'a str> {
+    let mut children: BTreeMap<&str, BTreeSet<&'a str>> = BTreeMap::new();
+    for (child, all) in parents {
+        for parent in all {
+            children.entry(parent).or_default().insert(child);
+        }
+    }
+    let mut above: BTreeMap<&'a str, usize> = parents.iter().map(|(child, all)| (*child, all.len())).collect();
+    let roots = parents.values().flatten().copied().filter(|frame| !parents.contains_key(frame));
+    let mut free: Vec<&'a str> = roots.collect::<BTreeSet<_>>().into_iter().collect();
+    while let Some(frame) = free.pop() {
+        for child in children.get(frame).into_iter().flatten() {
+            if let Some(left) = above.get_mut(child) {
+                *left -= 1;
+                if *left == 0 {
+                    free.push(child);
+                }
+            }
+        }
+    }
+    let bound = above.into_iter().filter(|(_, left)| *left > 0).map(|(frame, _)| frame);
+    bound.take(MAX_LOOKED_AT).filter(|frame| hangs_below_itself(frame, parents)).collect()
 }
 
 fn hangs_below_itself(frame: &str, parents: &BTreeMap<&str, BTreeSet<&str>>) -> bool {

@@ -72,7 +72,8 @@ impl BagSource {
 
     /// Messages of the depth topics, where the container says.
     pub fn depth_message_count(&self) -> Option<u64> {
-        self.choice.cameras.iter().map(|camera| self.storage.topics()[camera.depth].messages).sum()
+        let mut counts = self.choice.cameras.iter().map(|camera| self.storage.topics()[camera.depth].messages);
+        counts.try_fold(0u64, |sum, count| sum.checked_add(count?))
     }
 
     /// Depth images delivered so far.

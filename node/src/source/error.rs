@@ -43,6 +43,14 @@ pub enum SourceError {
         /// The option that names one.
         option: &'static str,
     },
+    /// Two cameras are one.
+    #[error("{file}: topic {topic} belongs to two of the cameras asked for; give each --camera once")]
+    SameCamera {
+        /// The file.
+        file: PathBuf,
+        /// The depth topic.
+        topic: String,
+    },
     /// A named topic is not there.
     #[error("{file}: topic {topic} is not in the recording; it holds: {topics}")]
     UnknownTopic {

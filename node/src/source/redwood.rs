@@ -113,16 +113,21 @@ fn pictures(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
 
 fn read_trajectory(file: &Path) -> Result<Vec<Isometry3<f64>>, SourceError> {
     let io = |source| SourceError::File { file: file.to_owned(), source };
-    let bytes = std::fs::metadata(file).map_err(io)?.len();
+    let meta = std::fs::metadata(file).map_err(io)?;
+    let bytes = meta.len();
     let damaged = |place: String, reason: String| SourceError::Damaged { file: file.to_owned(), place, reason };
+    if !meta.is_file() {
+        return Err(io(std::io::Error::other("it is no regular file")));
+    }
     if bytes > MAX_TRAJECTORY_BYTES {
         return Err(damaged("its size".to_owned(), format!("{bytes} bytes, more than {MAX_TRAJECTORY_BYTES}")));
     }
     let text = std::fs::read_to_string(file).map_err(io)?;
-    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let (places, lines): (Vec<usize>, Vec<&str>) =
+        text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).unzip();
     let mut poses = Vec::with_capacity(lines.len() / 5);
-    for (i, five) in lines.chunks(5).enumerate() {
-        let place = format!("line {}", 5 * i + 1);
+    for (five, places) in lines.chunks(5).zip(places.chunks(5)) {
+        let place = format!("line {}", places[0] + 1);
         let pose = pose_of(five).map_err(|reason| damaged(place, reason))?;
         poses.push(link_from_optical() * pose);
     }

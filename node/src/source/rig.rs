@@ -41,7 +41,11 @@ impl KnownCameras {
         }
         let mut cameras = Vec::with_capacity(names.len());
         for (place, name) in names.iter().enumerate() {
-            let camera = rig.cameras.iter().find(|camera| camera.name == *name).ok_or_else(|| unknown(name.clone()))?;
+            let camera = rig
+                .cameras
+                .iter()
+                .find(|camera| camera.name.trim_matches('/') == name.trim_matches('/'))
+                .ok_or_else(|| unknown(name.clone()))?;
             cameras.push((camera_id(place)?, camera.clone()));
         }
         Ok(Self { cameras })
@@ -101,12 +105,11 @@ impl KnownCameras {
 }
 
 fn correction(camera: &RigCamera) -> StreamCorrection {
-    // the rig's bound of ten seconds keeps this far from the ends of the integers
-    let nanos = |seconds: f64| (seconds * 1e9).round() as i64;
     StreamCorrection {
-        color_offset_nanos: nanos(camera.color.time_offset_s),
-        depth_offset_nanos: nanos(camera.depth.time_offset_s),
+        color_offset_nanos: camera.color.time_offset_nanos(),
+        depth_offset_nanos: camera.depth.time_offset_nanos(),
         depth: camera.depth.model,
+        depth_range_m: Some(camera.depth.range_m),
     }
 }
 
@@ -129,7 +132,8 @@ mod tests {
         let known = KnownCameras::find(&rig(), &["front".to_owned()]).unwrap();
         let correction = known.corrections()[&CameraId(0)];
         assert_eq!((correction.color_offset_nanos, correction.depth_offset_nanos), (0, -15_000_000));
-        assert_eq!(correction.depth.scale, 1.02);
+        assert_eq!((correction.depth.scale, correction.depth_range_m), (1.02, Some(rig().cameras[0].depth.range_m)));
+        assert_eq!(KnownCameras::find(&rig(), &["/front/".to_owned()]).unwrap(), known);
         assert_eq!(KnownCameras::find(&rig(), &[]).unwrap(), known, "the only one needs no name");
     }
 

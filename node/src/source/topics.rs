@@ -75,6 +75,13 @@ pub fn choose_topics(storage: &dyn Storage, request: &TopicRequest) -> Result<To
         [] => vec![finder.camera(None)?],
         names => names.iter().map(|name| finder.camera(Some(name))).collect::<Result<_, _>>()?,
     };
+    let cameras: Vec<CameraTopics> = cameras;
+    for (i, camera) in cameras.iter().enumerate() {
+        if cameras[..i].iter().any(|other| other.depth == camera.depth || other.color == camera.color) {
+            let topic = storage.topics()[camera.depth].name.clone();
+            return Err(SourceError::SameCamera { file: storage.file().to_owned(), topic });
+        }
+    }
     let transforms = |fixed: bool| {
         let fits = |t: &TopicInfo| t.type_name == TfMessage::TYPE && t.name.ends_with("tf_static") == fixed;
         storage.topics().iter().enumerate().filter(|(_, t)| fits(t)).map(|(i, _)| i).collect()

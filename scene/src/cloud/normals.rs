@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use rayon::prelude::*;
 
 use super::CloudError;
+use super::cell_map::{Cell, cell_from_point};
 use super::eigen::{mean_and_covariance, symmetric_eigen};
 use super::neighbours::{Neighbours, is_usable};
 
@@ -32,9 +33,18 @@ pub fn estimate_normals(
     normals.clear();
     normals.resize(points.len(), [0.0, 0.0, 1.0]);
     if let Some(index) = &index {
-        normals.par_iter_mut().zip(points).filter(|(_, point)| is_usable(point)).for_each(|(normal, point)| {
-            *normal = normal_at(index, point, count, radius_m, viewpoint);
-        });
+        // near points ask one after the other, so that the tree's part around them stays in the cache
+        let mut order: Vec<(Option<Cell>, u32)> = (0u32..)
+            .zip(points)
+            .filter(|(_, point)| is_usable(point))
+            .map(|(i, point)| (cell_from_point(point, f64::from(radius_m)), i))
+            .collect();
+        order.par_sort_unstable();
+        let found: Vec<[f32; 3]> =
+            order.par_iter().map(|(_, i)| normal_at(index, &points[*i as usize], count, radius_m, viewpoint)).collect();
+        for ((_, i), normal) in order.iter().zip(found) {
+            normals[*i as usize] = normal;
+        }
     }
     Ok(())
 }

@@ -49,17 +49,9 @@ impl Readings {
         let bands =
             self.pixels[..width * height].par_chunks_mut(band).zip(self.tiles.par_chunks_mut(self.tiles_across));
         let bands = bands.zip(self.colors[..width * height].par_chunks_mut(band)).enumerate();
+        let arch = pulp::Arch::new();
         bands.for_each(|(i, ((pixels, tiles), colors))| {
-            let mut column_least = vec![0.0; width];
-            let first_row = i * TILE;
-            let rows = pixels.chunks_exact_mut(width).zip(colors.chunks_exact_mut(width));
-            for (v, (pixels, colors)) in (first_row..).zip(rows) {
-                read_depth_row(&frame.depth.data, v, max_depth_m, &mut column_least, pixels);
-                read_color_row(frame, v, colors);
-                for (tile, pixels) in tiles.iter_mut().zip(pixels.chunks(TILE)) {
-                    *tile = pixels.iter().fold(*tile, |most, p| if p.free_m > most { p.free_m } else { most });
-                }
-            }
+            arch.dispatch(Band { frame, max_depth_m, first_row: i * TILE, pixels, tiles, colors });
         });
     }
 
@@ -82,7 +74,36 @@ impl Readings {
     }
 }
 
+/// A row of tiles, as `pulp` reads it: compiled once for every set of vector instructions.
+struct Band<'a> {
+    frame: &'a RgbdFrame,
+    max_depth_m: f32,
+    first_row: usize,
+    pixels: &'a mut [Reading],
+    tiles: &'a mut [f32],
+    colors: &'a mut [u32],
+}
+
+impl pulp::WithSimd for Band<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let width = self.frame.depth.width as usize;
+        let mut column_least = vec![0.0; width];
+        let rows = self.pixels.chunks_exact_mut(width).zip(self.colors.chunks_exact_mut(width));
+        for (v, (pixels, colors)) in (self.first_row..).zip(rows) {
+            read_depth_row(&self.frame.depth.data, v, self.max_depth_m, &mut column_least, pixels);
+            read_color_row(self.frame, v, colors);
+            for (tile, pixels) in self.tiles.iter_mut().zip(pixels.chunks(TILE)) {
+                *tile = pixels.iter().fold(*tile, |most, p| if p.free_m > most { p.free_m } else { most });
+            }
+        }
+    }
+}
+
 /// One row of depths; `column_least` is room for a row.
+#[inline(always)]
 fn read_depth_row(depth: &[f32], v: usize, max_depth_m: f32, column_least: &mut [f32], out: &mut [Reading]) {
     let width = out.len();
     let row = &depth[v * width..][..width];
@@ -93,14 +114,25 @@ fn read_depth_row(depth: &[f32], v: usize, max_depth_m: f32, column_least: &mut 
         *to = least(least(a, b), c);
     }
     let last = width - 1;
-    for (u, (to, &z)) in out.iter_mut().zip(row).enumerate() {
-        let free = least(least(column_least[u.saturating_sub(1)], column_least[u]), column_least[(u + 1).min(last)]);
-        to.depth_m = if z >= MIN_DEPTH_M && z <= max_depth_m { z } else { 0.0 };
-        to.free_m = if free >= MIN_DEPTH_M { free } else { 0.0 };
+    let reading = |z: f32, free: f32| Reading {
+        depth_m: if (z >= MIN_DEPTH_M) & (z <= max_depth_m) { z } else { 0.0 },
+        free_m: if free >= MIN_DEPTH_M { free } else { 0.0 },
+    };
+    // the ends of the row have one neighbour, all between them two
+    for u in [0, last] {
+        let beside = least(column_least[u.saturating_sub(1)], column_least[(u + 1).min(last)]);
+        out[u] = reading(row[u], least(beside, column_least[u]));
+    }
+    if width > 2 {
+        let between = out[1..last].iter_mut().zip(&row[1..last]).zip(column_least.windows(3));
+        for ((to, &z), near) in between {
+            *to = reading(z, least(least(near[0], near[1]), near[2]));
+        }
     }
 }
 
 /// The colours that belong to one row of depths.
+#[inline(always)]
 fn read_color_row(frame: &RgbdFrame, v: usize, out: &mut [u32]) {
     let color = &*frame.color;
     let (width, height) = (color.width as usize, color.height as usize);

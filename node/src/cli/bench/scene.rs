@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use comfy_table::Table;
 use indicatif::ProgressBar;
@@ -92,6 +92,16 @@ pub(crate) fn run(args: &SceneArgs) -> Result<()> {
     let mut frames = Vec::with_capacity(folder.len());
     for i in 0..folder.len() {
         let frame = folder.frame(i)?;
+        let size = |frame: &RgbdFrame| (frame.depth.width, frame.depth.height);
+        if let Some(RawFrame { frame: first, .. }) = frames.first() {
+            let same = size(first) == size(&frame);
+            ensure!(
+                same,
+                "frame {i}: depth is {:?}, the first frame's {:?}; all must be alike",
+                size(&frame),
+                size(first)
+            );
+        }
         let depth_mm = frame.depth.data.iter().flat_map(|z| ((z * 1000.0).round() as u16).to_le_bytes()).collect();
         frames.push(RawFrame { frame, depth_mm });
         bar.inc(1);

@@ -60,11 +60,13 @@ pub(super) fn run(args: &DepthArgs) -> Result<()> {
         bail!("{}: {}", args.bag.display(), fit.why_undetermined());
     }
     let estimates = Estimates { fit, color_offset_s: color_offset(&fit, examined.color_against_depth()) };
+    // the figures first: a rig that cannot be written hides none
+    stdout::print(&if args.json { json(&estimates)? } else { text(&estimates) })?;
     if let Some(out) = &args.out {
-        rig(&args.bag, &examined, &estimates)?.save(out)?;
+        rig(&args.bag, args.which.camera.as_deref(), &examined, &estimates)?.save(out)?;
         tracing::info!("written to {}", out.display());
     }
-    stdout::print(&if args.json { json(&estimates)? } else { text(&estimates) })
+    Ok(())
 }
 
 /// What to add to color's stamps: as for depth, less what color is later than depth.
@@ -126,7 +128,7 @@ fn text(estimates: &Estimates) -> String {
 }
 
 /// The rig that this recording shows: one camera with its intrinsics, mounting and corrections.
-fn rig(bag: &Path, examined: &Examination, estimates: &Estimates) -> Result<Rig> {
+fn rig(bag: &Path, camera: Option<&str>, examined: &Examination, estimates: &Estimates) -> Result<Rig> {
     let (color, depth) = (&examined.inventory.color, &examined.inventory.depth);
     let intrinsics = depth.camera().with_context(|| format!("{}: its camera_info makes no camera", depth.topic))?;
     let of_color = color.camera().with_context(|| format!("{}: its camera_info makes no camera", color.topic))?;
@@ -151,8 +153,12 @@ fn rig(bag: &Path, examined: &Examination, estimates: &Estimates) -> Result<Rig>
     let reading = |share: f64| examined.pictures.statistics.percentile(share).unwrap_or(0.0);
     let range_m =
         RANGE_SHARES.map(|share| (100.0 * (model.scale * reading(share) + model.bias_m)).round().max(0.0) / 100.0);
-    let first = color.topic.trim_start_matches('/').split('/').next().unwrap_or_default();
-    let name = if first.is_empty() { "camera".to_owned() } else { first.to_owned() };
+    // the name by which `vantage replay --camera` finds its topics again
+    let of_topic = color.topic.rsplit_once("/color/").map_or("", |(prefix, _)| prefix);
+    let name = match camera.unwrap_or(of_topic).trim_matches('/') {
+        "" => "camera".to_owned(),
+        name => name.to_owned(),
+    };
     let bag_name = bag.file_name().map_or_else(|| bag.display().to_string(), |n| n.to_string_lossy().into_owned());
     let encoding =
         if depth.encoding.starts_with("32FC1") { DepthEncoding::F32Metres } else { DepthEncoding::U16Millimetres };

@@ -87,7 +87,7 @@ impl Inventory {
         let (color, depth) = (stream(camera.color), stream(camera.depth));
         let mut wanted = vec![camera.color, camera.depth];
         wanted.extend(camera.depth_info.iter().chain(&camera.color_info).chain(&choice.moving).chain(&choice.fixed));
-        let total = wanted.iter().map(|i| storage.topics()[*i].messages).sum();
+        let total = wanted.iter().try_fold(0u64, |sum, i| sum.checked_add(storage.topics()[*i].messages?));
         storage.select(&wanted)?;
         let mut inventory = Self {
             storage,
