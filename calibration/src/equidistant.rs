@@ -32,7 +32,8 @@ pub(crate) fn straight_angle(k: &[f64; 4], rd: f64) -> Option<f64> {
         }
         let slope = 1.0 + t * (3.0 * k[0] + t * (5.0 * k[1] + t * (7.0 * k[2] + t * 9.0 * k[3])));
         let newton = angle - (bent_angle(k, angle) - rd) / slope;
-        let next = if newton > low && newton < high { newton } else { 0.5 * (low + high) };
+        // at the root itself the step is nothing: `newton` is then `low`, and must not be bisected away from
+        let next = if (low..=high).contains(&newton) { newton } else { 0.5 * (low + high) };
         let step = (next - angle).abs();
         angle = next;
         if step <= 4.0 * f64::EPSILON * angle {
@@ -41,4 +42,24 @@ pub(crate) fn straight_angle(k: &[f64; 4], rd: f64) -> Option<f64> {
     }
     let found = (bent_angle(k, angle) - rd).abs() <= INVERSE_TOLERANCE * (1.0 + rd);
     (found && angle < std::f64::consts::FRAC_PI_2 && angle_grows_until(k, angle * angle)).then_some(angle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Newton's method arrives exactly; a lens whose radius falls again beyond its edge has another root there.
+    #[test]
+    fn a_root_that_is_met_exactly_is_kept() {
+        let k =
+            [-0.227_041_699_700_610_78, 0.175_319_867_712_334_5, 0.074_962_663_343_580_43, -0.225_703_570_748_497_62];
+        let rd = (-0.598_810_381_410_606_9f64).hypot(0.404_319_992_155_391_4);
+        let angle = straight_angle(&k, rd).unwrap();
+        assert!((angle - 0.794_338_923_755_981_5).abs() < 1e-12, "{angle}");
+        for i in 1..2000 {
+            let angle = 0.9 * f64::from(i) / 2000.0;
+            let found = straight_angle(&k, bent_angle(&k, angle)).unwrap();
+            assert!((found - angle).abs() < 1e-9, "{angle}: {found}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Fuse a folder of RGB-D frames with Open3D and compare with a cloud: one JSON line with distances in metres.
+"""Fuse a folder of RGB-D frames with Open3D and compare with a cloud and a mesh: one JSON line with distances in metres.
 
-    compare_open3d.py ../shared/data/livingroom1 map.ply
+    compare_open3d.py ../shared/data/livingroom1 map.ply mesh.ply
 """
 import json
 import sys
@@ -20,8 +20,15 @@ def poses(path):
     return [np.array([[float(x) for x in row.split()] for row in lines[i + 1:i + 5]]) for i in range(0, len(lines) - 4, 5)]
 
 
+def distances(cloud, surface):
+    """Of the points of a cloud to the triangles of a mesh: how points are spread over a surface does not count."""
+    scene = o3d.t.geometry.RaycastingScene()
+    scene.add_triangles(surface)
+    return scene.compute_distance(o3d.core.Tensor(np.asarray(cloud.points, np.float32))).numpy()
+
+
 def main():
-    frames, cloud = Path(sys.argv[1]), Path(sys.argv[2])
+    frames, cloud, mesh = (Path(argument) for argument in sys.argv[1:4])
     device, tensor = o3d.core.Device("CPU:0"), o3d.core.Tensor
     grid = o3d.t.geometry.VoxelBlockGrid(
         attr_names=("tsdf", "weight"), attr_dtypes=(o3d.core.float32, o3d.core.float32), attr_channels=((1), (1)),
@@ -36,11 +43,13 @@ def main():
         grid.integrate(blocks, depth, intrinsics, extrinsics, 1000.0, MAX_DEPTH_M, TRUNCATION_VOXELS)
         count += 1
     theirs = grid.extract_point_cloud(weight_threshold=1.0).to_legacy()
+    their_surface = grid.extract_triangle_mesh(weight_threshold=1.0)
     ours = o3d.io.read_point_cloud(str(cloud))
+    our_surface = o3d.t.io.read_triangle_mesh(str(mesh))
     if not theirs.points or not ours.points:
         sys.exit(f"{count} frames in {frames} give {len(theirs.points)} points, {cloud} holds {len(ours.points)}: nothing to compare")
-    forth = np.asarray(ours.compute_point_cloud_distance(theirs))
-    back = np.asarray(theirs.compute_point_cloud_distance(ours))
+    forth = distances(ours, their_surface)
+    back = distances(theirs, our_surface)
     print(json.dumps({
         "open3d": o3d.__version__, "frames": count, "our_points": len(ours.points), "their_points": len(theirs.points),
         "ours_to_theirs_median_m": float(np.median(forth)), "ours_to_theirs_p95_m": float(np.percentile(forth, 95)),

@@ -154,8 +154,9 @@ fn peers_the_fused_points_lie_on_the_surface_that_open3d_fuses() {
         return;
     }
     let ply = out.join("map.ply");
-    let compared =
-        run_python(&peers, &root().join("tests/python/compare_open3d.py"), [frames.as_os_str(), ply.as_os_str()]);
+    let mesh = out.join("mesh.ply");
+    let arguments = [frames.as_os_str(), ply.as_os_str(), mesh.as_os_str()];
+    let compared = run_python(&peers, &root().join("tests/python/compare_open3d.py"), arguments);
     eprintln!("{compared}");
     let compared: Value = serde_json::from_str(compared.lines().last().unwrap()).unwrap();
     let metres = |name: &str| compared[name].as_f64().unwrap_or_else(|| panic!("{compared}"));
