@@ -160,7 +160,7 @@ impl Pictures {
         let (color, depth) = (&inventory.color, &inventory.depth);
         let period_s = stamp_report(&color.stamps).period_s.max(stamp_report(&depth.stamps).period_s);
         let lag_limit_nanos = ((LAG_LIMIT_PERIODS * period_s * 1e9) as i64).clamp(LAG_LIMIT_NANOS, MAX_LAG_LIMIT_NANOS);
-        let bursts = Bursts::of(&depth.stamps);
+        let bursts = Bursts::of(&[&depth.stamps, &color.stamps]);
         let wanted = depth.stamps.iter().filter(|s| bursts.wants(**s)).count();
         let carry = Carry::of(inventory);
         let pictures = Self {
