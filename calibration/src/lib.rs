@@ -22,4 +22,4 @@ pub use distortion::Distortion;
 pub use rectify::DepthRectifier;
 pub use rig::{ColorStream, DepthEncoding, DepthStream, RIG_VERSION, Rig, RigCamera, RigError};
 pub use rigid_transform::RigidTransform;
-pub use text_file::FileError;
+pub use text_file::{FileError, write_whole};

@@ -1,7 +1,7 @@
-//! A path in, its text out, and back: bounded reading and writing that leaves nothing half-written, for the files of this crate.
+//! A path in, its text out, and bytes back: bounded reading, and writing that leaves nothing half-written.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 /// Largest calibration file read, bytes.
@@ -46,13 +46,22 @@ pub(crate) fn read(path: &Path) -> Result<String, FileError> {
     Ok(text)
 }
 
-/// Writes beside the place first, so that a failure leaves nothing half-written.
-pub(crate) fn write(path: &Path, text: &str) -> Result<(), FileError> {
+/// Writes a file that is whole or not there: beside its place first, under a name of this process alone, then renamed. What was at
+/// `path` stays until then, and a failure leaves nothing behind.
+///
+/// # Errors
+/// [`FileError::Write`] naming the file.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let mut beside = path.as_os_str().to_owned();
-    beside.push(".part");
-    fs::write(&beside, text)
-        .and_then(|()| fs::rename(&beside, path))
-        .map_err(|source| FileError::Write { path: path.to_owned(), source })
+    beside.push(format!(".{}.part", std::process::id()));
+    let written = File::create(&beside)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&beside, path));
+    written.map_err(|source| {
+        // what went wrong first is what is said; there may be nothing to remove
+        let _ = fs::remove_file(&beside);
+        FileError::Write { path: path.to_owned(), source }
+    })
 }
 
 #[cfg(test)]
@@ -62,15 +71,29 @@ mod tests {
     #[test]
     fn what_is_too_large_or_absent_is_said() {
         let path = std::env::temp_dir().join(format!("vantage_text_file_{}", std::process::id()));
-        write(&path, &"x".repeat(MAX_BYTES as usize + 1)).unwrap();
+        write_whole(&path, &vec![b'x'; MAX_BYTES as usize + 1]).unwrap();
         let large = read(&path);
-        write(&path, "small").unwrap();
+        write_whole(&path, b"small").unwrap();
         let small = read(&path);
         fs::remove_file(&path).unwrap();
         assert!(matches!(large, Err(FileError::TooLarge { .. })));
         assert_eq!(small.unwrap(), "small");
         assert!(read(&path).unwrap_err().to_string().contains("vantage_text_file"));
-        assert!(write(Path::new("/no/such/folder/rig.yaml"), "").unwrap_err().to_string().contains("/no/such/folder"));
+        let nowhere = write_whole(Path::new("/no/such/folder/rig.yaml"), b"").unwrap_err().to_string();
+        assert!(nowhere.contains("/no/such/folder"), "{nowhere}");
+    }
+
+    #[test]
+    fn what_cannot_be_put_in_its_place_leaves_nothing_behind() {
+        let folder = std::env::temp_dir().join(format!("vantage_write_whole_{}", std::process::id()));
+        // a folder that is not empty is in the way: the bytes can be written, but not renamed
+        let taken = folder.join("rig.yaml");
+        fs::create_dir_all(taken.join("inside")).unwrap();
+        let error = write_whole(&taken, b"text").unwrap_err().to_string();
+        let left: Vec<PathBuf> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(error.contains("rig.yaml"), "{error}");
+        assert_eq!(left, [taken]);
     }
 
     #[cfg(unix)]
