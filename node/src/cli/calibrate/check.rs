@@ -1,12 +1,13 @@
 //! `vantage calibrate check`: a recording in; verdicts as a table or JSON lines, and a picture to look at, out.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 use vantage_calibration::check::{Finding, Verdict, overall};
+use vantage_calibration::write_whole;
 
 use super::examine::Examination;
 use super::{Which, overlay, report};
@@ -58,15 +59,6 @@ enum Line<'a> {
 pub(super) fn run(args: &CheckArgs) -> Result<()> {
     let examined = Examination::of(&args.bag, &args.which.topics(), &args.which.global_frame)?;
     let findings = examined.findings(&args.which.global_frame, (args.sync_tolerance * 1e9).round() as i64);
-    if let Some(out) = &args.out {
-        let bytes = if out.extension().is_some_and(|e| e == "html") {
-            report::html(&args.bag, &examined, &findings)?.into_bytes()
-        } else {
-            overlay::sheet(&examined).context("drawing the outlines")?
-        };
-        write_whole(out, &bytes)?;
-        tracing::info!("written to {}", out.display());
-    }
     let named = |verdict: Verdict| findings.iter().filter(|f| f.verdict == verdict).map(|f| f.name).collect::<Vec<_>>();
     let failed = named(Verdict::Fail);
     let text = if args.json {
@@ -84,19 +76,26 @@ pub(super) fn run(args: &CheckArgs) -> Result<()> {
         table(&findings)
     };
     stdout::print(&text)?;
+    // after the verdicts: a picture that cannot be drawn must not hide them
+    if let Some(out) = &args.out {
+        write_picture(out, &args.bag, &examined, &findings)?;
+    }
     if !failed.is_empty() {
         bail!("{}: {} failed", args.bag.display(), failed.join(", "));
     }
     Ok(())
 }
 
-/// Written beside its place and renamed, so that it is whole or not there.
-fn write_whole(path: &std::path::Path, bytes: &[u8]) -> Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".part");
-    std::fs::write(&beside, bytes)
-        .and_then(|()| std::fs::rename(&beside, path))
-        .with_context(|| format!("writing {}", path.display()))
+/// The picture of what was examined, in the form that the name of the file asks for.
+fn write_picture(out: &Path, bag: &Path, examined: &Examination, findings: &[Finding]) -> Result<()> {
+    let bytes = if out.extension().is_some_and(|e| e == "html") {
+        report::html(bag, examined, findings)?.into_bytes()
+    } else {
+        overlay::sheet(examined).context("drawing the outlines")?
+    };
+    write_whole(out, &bytes)?;
+    tracing::info!("written to {}", out.display());
+    Ok(())
 }
 
 fn table(findings: &[Finding]) -> String {
