@@ -72,6 +72,8 @@ pub(super) struct Pictures {
     pub(super) pixel: f64,
     /// Why depth edges cannot be drawn into color.
     pub(super) not_comparable: Option<String>,
+    /// Pictures that were decoded, or could not be: those of the bursts.
+    pub(super) tried: u64,
     pub(super) color_faults: Faults,
     pub(super) depth_faults: Faults,
 }
@@ -176,6 +178,7 @@ impl Pictures {
             sample_camera: None,
             pixel: 1.0,
             not_comparable: if let Carry::Unknown(why) = &carry { Some(why.clone()) } else { None },
+            tried: 0,
             color_faults: Faults::default(),
             depth_faults: Faults::default(),
         };
@@ -279,6 +282,7 @@ impl Reader<'_> {
         if !self.bursts.wants(stamp) {
             return;
         }
+        self.pictures.tried += 1;
         match decode(Carries::Images { stream, compressed }, &message.data) {
             Ok(events) => events.into_iter().for_each(|event| match event {
                 SensorEvent::Color { image, .. } => self.take_color(stamp, &image),
