@@ -173,7 +173,7 @@ impl Rig {
         self.check(path)?;
         let text = serde_saphyr::to_string(self)
             .map_err(|e| RigError::Parse { path: path.to_owned(), message: e.to_string() })?;
-        text_file::write(path, &text).map_err(RigError::File)
+        text_file::write_whole(path, text.as_bytes()).map_err(RigError::File)
     }
 
     fn check(&self, path: &Path) -> Result<(), RigError> {

@@ -1,7 +1,7 @@
-//! A path in, its text out, and back: bounded reading, and writing that leaves nothing half-written.
+//! A path in, its text out, and bytes back: bounded reading, and writing that leaves nothing half-written.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// Largest calibration file read, bytes.
@@ -50,27 +50,26 @@ pub(crate) fn read(path: &Path) -> Result<String, FileError> {
     Ok(text)
 }
 
-/// Writes a text file, whole or not at all.
-pub(crate) fn write(path: &Path, text: &str) -> Result<(), FileError> {
-    write_whole(path, text.as_bytes()).map_err(|source| FileError::Write { path: path.to_owned(), source })
-}
-
-/// Writes a file beside its place and moves it there, so that it is whole or what it was; what was begun is removed on failure.
+/// Writes a file that is whole or not there: beside its place first, under a name of this process alone, then renamed. What was at
+/// `path` stays until then, and a failure leaves nothing behind. A device or a folder is not replaced.
 ///
 /// # Errors
-/// What the system says; also where something lies that is no regular file, as a device or a folder.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// [`FileError::Write`] naming the file.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     if fs::metadata(path).is_ok_and(|meta| !meta.is_file()) {
-        return Err(io::Error::other("there is something that is no regular file"));
+        let source = io::Error::other("there is something that is no regular file");
+        return Err(FileError::Write { path: path.to_owned(), source });
     }
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}.part", std::process::id()));
-    let written = fs::write(&beside, bytes).and_then(|()| fs::rename(&beside, path));
-    if written.is_err() {
-        // what was begun is of no use; why it failed is returned
+    let written = File::create(&beside)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&beside, path));
+    written.map_err(|source| {
+        // what went wrong first is what is said; there may be nothing to remove
         let _ = fs::remove_file(&beside);
-    }
-    written
+        FileError::Write { path: path.to_owned(), source }
+    })
 }
 
 #[cfg(test)]
@@ -80,23 +79,36 @@ mod tests {
     #[test]
     fn what_is_too_large_or_absent_is_said() {
         let path = std::env::temp_dir().join(format!("vantage_text_file_{}", std::process::id()));
-        write(&path, &"x".repeat(MAX_BYTES as usize + 1)).unwrap();
+        write_whole(&path, &vec![b'x'; MAX_BYTES as usize + 1]).unwrap();
         let large = read(&path);
-        write(&path, "small").unwrap();
+        write_whole(&path, b"small").unwrap();
         let small = read(&path);
         fs::remove_file(&path).unwrap();
         assert!(matches!(large, Err(FileError::TooLarge { .. })));
         assert_eq!(small.unwrap(), "small");
         assert!(read(&path).unwrap_err().to_string().contains("vantage_text_file"));
-        let folder = std::env::temp_dir();
-        assert!(read(&folder).is_err() && write(&folder, "").unwrap_err().to_string().contains("no regular file"));
-        assert!(write(Path::new("/no/such/folder/rig.yaml"), "").unwrap_err().to_string().contains("/no/such/folder"));
+        let nowhere = write_whole(Path::new("/no/such/folder/rig.yaml"), b"").unwrap_err().to_string();
+        assert!(nowhere.contains("/no/such/folder"), "{nowhere}");
+    }
+
+    #[test]
+    fn what_cannot_be_put_in_its_place_leaves_nothing_behind() {
+        let folder = std::env::temp_dir().join(format!("vantage_write_whole_{}", std::process::id()));
+        // a folder that is not empty is in the way: the bytes can be written, but not renamed
+        let taken = folder.join("rig.yaml");
+        fs::create_dir_all(taken.join("inside")).unwrap();
+        let error = write_whole(&taken, b"text").unwrap_err().to_string();
+        let left: Vec<PathBuf> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(error.contains("rig.yaml"), "{error}");
+        assert_eq!(left, [taken]);
     }
 
     #[cfg(unix)]
     #[test]
-    fn an_endless_file_is_refused() {
+    fn an_endless_file_is_refused_and_a_device_is_not_replaced() {
         let error = read(Path::new("/dev/zero")).unwrap_err();
         assert!(matches!(error, FileError::Read { .. }) && format!("{error:#}").contains("no regular file"), "{error}");
+        assert!(write_whole(Path::new("/dev/null"), b"").unwrap_err().to_string().contains("no regular file"));
     }
 }

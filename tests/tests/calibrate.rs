@@ -142,6 +142,13 @@ fn recordings_that_show_nothing_are_no_reason_to_panic() {
             assert_eq!(finding(&lines, name)["verdict"], "undecided", "{fault}");
         }
     }
+    // a picture that cannot be drawn is an error, but the verdicts are there
+    let sheet = made.path("nothing.png");
+    let output = calibrate("check", &made.path("no-image"), &["--out".as_ref(), sheet.as_os_str()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("overall: fail"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("nothing to draw"));
+    assert!(!sheet.exists());
     // a float in millimetres is refused by the replay, but is a finding here
     let bag = made.path("millimetres");
     let script = root().join("tests/python/broken_bag.py");
@@ -186,6 +193,11 @@ fn depth_is_calibrated_from_motion_into_a_rig_file() {
     let written: Value = serde_saphyr::from_str(&fs::read_to_string(rig).unwrap()).unwrap();
     assert_eq!(written["cameras"][0]["depth"]["model"]["scale"], scale["value"]);
     assert_eq!(written["cameras"][0]["link_frame"], "camera_link");
+    assert_eq!(written["cameras"][0]["name"], "camera", "as --camera would name it");
+    let nowhere = calibrate("depth", &bag, &["--json".as_ref(), "--out".as_ref(), "/no/such/folder/rig.yaml".as_ref()]);
+    assert_eq!(nowhere.status.code(), Some(1));
+    assert_eq!(String::from_utf8_lossy(&nowhere.stdout), text, "the estimates are there all the same");
+    assert!(String::from_utf8_lossy(&nowhere.stderr).contains("/no/such/folder"));
     let still = calibrate("depth", &made.miscalibrated_as("one-frame", "one_frame_for_rig"), &[]);
     assert_eq!(still.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&still.stderr).contains("move the camera"));

@@ -8,7 +8,7 @@ use vantage_scene::{CameraId, SensorEvent, Stream, StreamCorrection};
 use super::decode::{Carries, decode};
 use super::error::SourceError;
 use super::rig::{KnownCameras, camera_id};
-use super::storage::{RawMessage, Storage, open_storage};
+use super::storage::{RawMessage, Storage, TopicInfo, open_storage};
 use super::topics::{TopicChoice, TopicRequest, choose_topics};
 use crate::wire::CompressedImage;
 
@@ -72,8 +72,7 @@ impl BagSource {
 
     /// Messages of the depth topics, where the container says.
     pub fn depth_message_count(&self) -> Option<u64> {
-        let mut counts = self.choice.cameras.iter().map(|camera| self.storage.topics()[camera.depth].messages);
-        counts.try_fold(0u64, |sum, count| sum.checked_add(count?))
+        message_count(self.storage.topics(), self.choice.cameras.iter().map(|camera| camera.depth))
     }
 
     /// Depth images delivered so far.
@@ -98,6 +97,11 @@ impl BagSource {
             _ => String::new(),
         }
     }
+}
+
+/// Messages of the chosen topics together, where the container says of each. A damaged one may say more than can be counted.
+pub(crate) fn message_count(topics: &[TopicInfo], chosen: impl IntoIterator<Item = usize>) -> Option<u64> {
+    chosen.into_iter().try_fold(0u64, |sum, topic| sum.checked_add(topics.get(topic)?.messages?))
 }
 
 /// What each topic carries.
@@ -249,6 +253,18 @@ mod tests {
             assert_eq!(own.iter().map(|f| f.stamp / (33 * MS)).collect::<Vec<_>>(), (0..10).collect::<Vec<_>>());
             // what is recorded goes before what the rig says
             assert!(own.iter().all(|f| f.world_from_camera.translation.x == x), "{camera}");
+        }
+    }
+
+    #[test]
+    fn messages_are_counted_only_where_their_number_is_known_and_possible() {
+        let topics = [Some(3), Some(4), None, Some(u64::MAX)].map(|messages| TopicInfo {
+            name: "/depth".to_owned(),
+            type_name: String::new(),
+            messages,
+        });
+        for (chosen, count) in [(&[0, 1][..], Some(7)), (&[], Some(0)), (&[0, 2], None), (&[3, 0], None)] {
+            assert_eq!(message_count(&topics, chosen.iter().copied()), count, "{chosen:?}");
         }
     }
 

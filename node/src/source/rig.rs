@@ -22,8 +22,13 @@ pub fn camera_id(place: usize) -> Result<CameraId, SourceError> {
     u8::try_from(place).map(CameraId).map_err(|_| SourceError::TooManyCameras { count: place + 1, most })
 }
 
+/// A camera's name without the slashes around it: `/front/`, as a namespace may be written, is the camera `front`.
+pub(crate) fn bare_name(name: &str) -> &str {
+    name.trim_matches('/')
+}
+
 impl KnownCameras {
-    /// Finds the cameras of these names; no name means the rig's only one.
+    /// Finds the cameras of these names, slashes around them aside; no name means the rig's only one.
     ///
     /// # Errors
     /// [`SourceError::NoRigCamera`] where the rig does not know one of them, as a wrong name would leave out its corrections.
@@ -41,11 +46,8 @@ impl KnownCameras {
         }
         let mut cameras = Vec::with_capacity(names.len());
         for (place, name) in names.iter().enumerate() {
-            let camera = rig
-                .cameras
-                .iter()
-                .find(|camera| camera.name.trim_matches('/') == name.trim_matches('/'))
-                .ok_or_else(|| unknown(name.clone()))?;
+            let of_name = |camera: &&RigCamera| bare_name(&camera.name) == bare_name(name);
+            let camera = rig.cameras.iter().find(of_name).ok_or_else(|| unknown(name.clone()))?;
             cameras.push((camera_id(place)?, camera.clone()));
         }
         Ok(Self { cameras })
@@ -133,8 +135,8 @@ mod tests {
         let correction = known.corrections()[&CameraId(0)];
         assert_eq!((correction.color_offset_nanos, correction.depth_offset_nanos), (0, -15_000_000));
         assert_eq!((correction.depth.scale, correction.depth_range_m), (1.02, Some(rig().cameras[0].depth.range_m)));
-        assert_eq!(KnownCameras::find(&rig(), &["/front/".to_owned()]).unwrap(), known);
         assert_eq!(KnownCameras::find(&rig(), &[]).unwrap(), known, "the only one needs no name");
+        assert_eq!(KnownCameras::find(&rig(), &["/front/".to_owned()]).unwrap(), known);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use vantage_calibration::Rig;
 
 use super::error::SourceError;
+use super::rig::bare_name;
 use super::storage::{Storage, TopicInfo};
 use crate::wire::{CameraInfo, CompressedImage, Image, TfMessage};
 
@@ -61,7 +62,7 @@ fn folder(name: &str) -> &str {
 
 /// Whether a topic belongs to the camera of this name.
 fn is_under(topic: &str, camera: &str) -> bool {
-    let rest = topic.trim_start_matches('/').strip_prefix(camera.trim_matches('/'));
+    let rest = topic.trim_start_matches('/').strip_prefix(bare_name(camera));
     rest.is_some_and(|rest| rest.starts_with('/'))
 }
 

@@ -1,6 +1,6 @@
 //! `vantage calibrate check`: a recording in; verdicts as a table or JSON lines, and a picture to look at, out.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -76,19 +76,25 @@ pub(super) fn run(args: &CheckArgs) -> Result<()> {
         table(&findings)
     };
     stdout::print(&text)?;
-    // the verdicts first: a picture that cannot be drawn hides none
+    // after the verdicts: a picture that cannot be drawn must not hide them
     if let Some(out) = &args.out {
-        let bytes = if out.extension().is_some_and(|e| e == "html") {
-            report::html(&args.bag, &examined, &findings)?.into_bytes()
-        } else {
-            overlay::sheet(&examined).context("drawing the outlines")?
-        };
-        write_whole(out, &bytes).with_context(|| format!("writing {}", out.display()))?;
-        tracing::info!("written to {}", out.display());
+        write_picture(out, &args.bag, &examined, &findings)?;
     }
     if !failed.is_empty() {
         bail!("{}: {} failed", args.bag.display(), failed.join(", "));
     }
+    Ok(())
+}
+
+/// The picture of what was examined, in the form that the name of the file asks for.
+fn write_picture(out: &Path, bag: &Path, examined: &Examination, findings: &[Finding]) -> Result<()> {
+    let bytes = if out.extension().is_some_and(|e| e == "html") {
+        report::html(bag, examined, findings)?.into_bytes()
+    } else {
+        overlay::sheet(examined).context("drawing the outlines")?
+    };
+    write_whole(out, &bytes)?;
+    tracing::info!("written to {}", out.display());
     Ok(())
 }
 

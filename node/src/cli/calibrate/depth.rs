@@ -13,9 +13,13 @@ use vantage_calibration::{
 use super::Which;
 use super::examine::Examination;
 use crate::sink::stdout;
+use crate::source::bare_name;
 
 /// Share of readings that lie within the range written to the rig file on either side.
 const RANGE_SHARES: [f64; 2] = [0.01, 0.99];
+
+/// Name of a camera whose topics have no part in common.
+const UNNAMED: &str = "camera";
 
 /// Arguments of `vantage calibrate depth`.
 #[derive(Debug, Args)]
@@ -60,13 +64,28 @@ pub(super) fn run(args: &DepthArgs) -> Result<()> {
         bail!("{}: {}", args.bag.display(), fit.why_undetermined());
     }
     let estimates = Estimates { fit, color_offset_s: color_offset(&fit, examined.color_against_depth()) };
-    // the figures first: a rig that cannot be written hides none
     stdout::print(&if args.json { json(&estimates)? } else { text(&estimates) })?;
+    // after the estimates: a rig that cannot be made must not hide them
     if let Some(out) = &args.out {
-        rig(&args.bag, args.which.camera.as_deref(), &examined, &estimates)?.save(out)?;
+        let (color, depth) = (&examined.inventory.color.topic, &examined.inventory.depth.topic);
+        let name = camera_name(args.which.camera.as_deref(), color, depth);
+        rig(&args.bag, name, &examined, &estimates)?.save(out)?;
         tracing::info!("written to {}", out.display());
     }
     Ok(())
+}
+
+/// What the rig calls the camera, so that `--camera` finds its topics by the same name: as asked for, else what stands before
+/// `/color/` or `/depth/` in a topic, else the first part that both topics share.
+fn camera_name<'a>(asked: Option<&'a str>, color: &'a str, depth: &'a str) -> &'a str {
+    if let Some(asked) = asked {
+        return bare_name(asked);
+    }
+    let before = |topic: &'a str, part: &str| topic.split_once(part).map(|(name, _)| bare_name(name));
+    let first = |topic: &'a str| bare_name(topic).split_once('/').map(|(name, _)| name);
+    let shared = || first(color).filter(|name| first(depth) == Some(name));
+    let name = before(color, "/color/").or_else(|| before(depth, "/depth/")).or_else(shared);
+    name.filter(|name| !name.is_empty()).unwrap_or(UNNAMED)
 }
 
 /// What to add to color's stamps: as for depth, less what color is later than depth.
@@ -127,8 +146,8 @@ fn text(estimates: &Estimates) -> String {
     lines.join("\n")
 }
 
-/// The rig that this recording shows: one camera with its intrinsics, mounting and corrections.
-fn rig(bag: &Path, camera: Option<&str>, examined: &Examination, estimates: &Estimates) -> Result<Rig> {
+/// The rig that this recording shows: one camera of this name with its intrinsics, mounting and corrections.
+fn rig(bag: &Path, name: &str, examined: &Examination, estimates: &Estimates) -> Result<Rig> {
     let (color, depth) = (&examined.inventory.color, &examined.inventory.depth);
     let intrinsics = depth.camera().with_context(|| format!("{}: its camera_info makes no camera", depth.topic))?;
     let of_color = color.camera().with_context(|| format!("{}: its camera_info makes no camera", color.topic))?;
@@ -153,25 +172,19 @@ fn rig(bag: &Path, camera: Option<&str>, examined: &Examination, estimates: &Est
     let reading = |share: f64| examined.pictures.statistics.percentile(share).unwrap_or(0.0);
     let range_m =
         RANGE_SHARES.map(|share| (100.0 * (model.scale * reading(share) + model.bias_m)).round().max(0.0) / 100.0);
-    // the name by which `vantage replay --camera` finds its topics again
-    let of_topic = color.topic.rsplit_once("/color/").map_or("", |(prefix, _)| prefix);
-    let name = match camera.unwrap_or(of_topic).trim_matches('/') {
-        "" => "camera".to_owned(),
-        name => name.to_owned(),
-    };
     let bag_name = bag.file_name().map_or_else(|| bag.display().to_string(), |n| n.to_string_lossy().into_owned());
     let encoding =
         if depth.encoding.starts_with("32FC1") { DepthEncoding::F32Metres } else { DepthEncoding::U16Millimetres };
     Ok(Rig {
         version: RIG_VERSION,
-        name: name.clone(),
+        name: name.to_owned(),
         source: format!(
             "vantage calibrate depth on {bag_name}: scale +- {:.4}, residual {:.2}%",
             estimates.fit.scale.error,
             100.0 * estimates.fit.residual_share
         ),
         cameras: vec![RigCamera {
-            name,
+            name: name.to_owned(),
             link_from_depth: RigidTransform::from(&fixed(&parent)?),
             link_frame: parent,
             color: ColorStream {
@@ -218,6 +231,22 @@ mod tests {
         assert!((both.value + 0.08).abs() < 1e-12 && (both.error - 0.005).abs() < 1e-12 && both.determined);
         let alone = color_offset(&fit(estimate(0.02, 0.004, true)), None);
         assert!(alone.value == 0.02 && !alone.determined);
+    }
+
+    #[test]
+    fn the_camera_is_called_as_its_topics_are_found() {
+        for (asked, color, depth, name) in [
+            (Some("/robot/front/"), "/any/color/image_raw", "/any/depth/image_raw", "robot/front"),
+            (None, "/camera/color/image_raw", "/camera/aligned_depth_to_color/image_raw", "camera"),
+            (None, "/robot/front/color/image_raw", "/robot/front/depth/image_raw", "robot/front"),
+            (None, "/robot/kinect/rgb/image_raw", "/robot/kinect/depth/image", "robot/kinect"),
+            (None, "/kinect/rgb/image_raw", "/kinect/depth_registered/image_raw", "kinect"),
+            (None, "/rgb", "/depth", UNNAMED),
+            (None, "/color/image_raw", "/depth/image_raw", UNNAMED),
+            (None, "/left/rgb", "/right/depth_registered", UNNAMED),
+        ] {
+            assert_eq!(camera_name(asked, color, depth), name, "{color}");
+        }
     }
 
     #[test]

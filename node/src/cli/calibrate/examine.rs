@@ -165,25 +165,24 @@ impl Examination {
             let message = format!("no image on {} and {}: were the cameras running?", color.topic, depth.topic);
             return Finding::new(NAME, Verdict::Fail, message);
         }
-        let refused =
-            transforms.refused.as_ref().map(|(count, why)| Faults { count: *count, first: Some(why.clone()) });
-        let all = [
+        let messages = [
             ("color", &color.faults),
-            ("color", &self.pictures.color_faults),
             ("depth", &depth.faults),
-            ("depth", &self.pictures.depth_faults),
             ("transforms", transform_faults),
-            ("transforms", &refused.unwrap_or_default()),
+            ("transforms", &transforms.refused),
         ];
-        let faulty: Vec<String> = all
+        let pictures = [("color", &self.pictures.color_faults), ("depth", &self.pictures.depth_faults)];
+        let faulty: Vec<String> = messages
             .iter()
+            .chain(&pictures)
             .filter_map(|(what, faults)| {
                 let first = faults.first.as_ref()?;
                 Some(format!("{} of {what} could not be read, the first: {first}", faults.count))
             })
             .collect();
-        let count: u64 = all.iter().map(|(_, faults)| faults.count).sum();
-        let share = count as f64 / (total as f64 + count as f64);
+        let count = |of: &[(&str, &Faults)]| of.iter().map(|(_, faults)| faults.count as f64).sum::<f64>();
+        let unread = count(&messages);
+        let share = unreadable(unread, total as f64 + unread, count(&pictures), self.pictures.tried as f64);
         let verdict = match share {
             s if s > UNREADABLE_WARN => Verdict::Fail,
             s if s > 0.0 => Verdict::Warn,
@@ -196,6 +195,13 @@ impl Examination {
         };
         Finding::new(NAME, verdict, message).measured(share, 0.0, "")
     }
+}
+
+/// The share of a recording that cannot be read: what is lost of all its messages, and of the rest what is lost of the pictures
+/// tried, for of a long recording only a part is decoded.
+fn unreadable(unread: f64, messages: f64, undecoded: f64, tried: f64) -> f64 {
+    let share = |lost: f64, of: f64| if of > 0.0 { lost / of } else { 0.0 };
+    1.0 - (1.0 - share(unread, messages)) * (1.0 - share(undecoded, tried))
 }
 
 fn info_finding(name: &'static str, what: &str, stream: &StreamFacts, size: Option<(u32, u32)>) -> Finding {
@@ -212,4 +218,19 @@ fn info_finding(name: &'static str, what: &str, stream: &StreamFacts, size: Opti
         coefficients: &info.d,
     };
     judge_info(name, what, &facts, size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_of_a_long_recording_count_for_those_never_tried() {
+        // an hour at 10 Hz, a minute of it decoded, of that a tenth in vain
+        assert!((unreadable(0.0, 36_000.0, 60.0, 600.0) - 0.1).abs() < 1e-12);
+        assert!((unreadable(18_000.0, 36_000.0, 300.0, 600.0) - 0.75).abs() < 1e-12, "half, and half of the rest");
+        assert_eq!(unreadable(0.0, 36_000.0, 0.0, 600.0), 0.0, "exactly, as anything above it warns");
+        assert_eq!(unreadable(0.0, 0.0, 0.0, 0.0), 0.0);
+        assert_eq!(unreadable(3.0, 3.0, 0.0, 0.0), 1.0);
+    }
 }

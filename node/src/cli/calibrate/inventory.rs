@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use nalgebra::{Isometry3, Quaternion, Translation3, UnitQuaternion};
 use vantage_calibration::PinholeCamera;
+use vantage_scene::SensorEvent;
 
 use super::progress;
 use super::track::Transforms;
-use crate::source::{CameraTopics, RawMessage, Storage, TopicRequest, choose_topics, open_storage};
-use crate::wire::{self, CameraInfo, CompressedImage, Image, TfMessage};
+use crate::source::decode::{Carries, decode};
+use crate::source::{CameraTopics, RawMessage, Storage, TopicRequest, choose_topics, message_count, open_storage};
+use crate::wire::{self, CameraInfo, CompressedImage, Image};
 
 /// What was read of one stream without decoding its pictures.
 #[derive(Debug, Default)]
@@ -32,7 +33,7 @@ pub(super) struct StreamFacts {
     pub(super) faults: Faults,
 }
 
-/// Messages that could not be read.
+/// What could not be read or used.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Faults {
     /// How many.
@@ -44,8 +45,13 @@ pub(super) struct Faults {
 impl Faults {
     /// Counts a message that could not be read.
     pub(super) fn add(&mut self, message: &RawMessage, error: &dyn std::fmt::Display) {
+        self.note(|| format!("{}: {error}", message.place));
+    }
+
+    /// Counts one; of the first alone it is asked what was wrong.
+    pub(super) fn note(&mut self, why: impl FnOnce() -> String) {
         self.count += 1;
-        self.first.get_or_insert_with(|| format!("{}: {error}", message.place));
+        self.first.get_or_insert_with(why);
     }
 }
 
@@ -87,7 +93,7 @@ impl Inventory {
         let (color, depth) = (stream(camera.color), stream(camera.depth));
         let mut wanted = vec![camera.color, camera.depth];
         wanted.extend(camera.depth_info.iter().chain(&camera.color_info).chain(&choice.moving).chain(&choice.fixed));
-        let total = wanted.iter().try_fold(0u64, |sum, i| sum.checked_add(storage.topics()[*i].messages?));
+        let total = message_count(storage.topics(), wanted.iter().copied());
         storage.select(&wanted)?;
         let mut inventory = Self {
             storage,
@@ -123,15 +129,14 @@ impl Inventory {
     }
 
     fn note_transforms(&mut self, message: &RawMessage, is_static: bool) {
-        match wire::decode::<TfMessage>(TfMessage::TYPE, &message.data) {
+        match decode(Carries::Transforms { fixed: is_static }, &message.data) {
             Err(error) => self.transform_faults.add(message, &error),
-            Ok(tf) => {
-                for t in tf.transforms {
-                    let (v, q) = (t.transform.translation, t.transform.rotation);
-                    let rotation = UnitQuaternion::from_quaternion(Quaternion::new(q.w, q.x, q.y, q.z));
-                    let parent_from_child = Isometry3::from_parts(Translation3::new(v.x, v.y, v.z), rotation);
-                    let stamp = t.header.stamp.nanos();
-                    self.transforms.push(stamp, &t.header.frame_id, &t.child_frame_id, parent_from_child, is_static);
+            Ok(events) => {
+                for event in events {
+                    let SensorEvent::Transform { stamp, parent, child, parent_from_child, is_static } = event else {
+                        continue;
+                    };
+                    self.transforms.push(stamp, &parent, &child, parent_from_child, is_static);
                 }
             }
         }

@@ -72,6 +72,8 @@ pub(super) struct Pictures {
     pub(super) pixel: f64,
     /// Why depth edges cannot be drawn into color.
     pub(super) not_comparable: Option<String>,
+    /// Pictures that were decoded, or could not be: those of the bursts.
+    pub(super) tried: u64,
     pub(super) color_faults: Faults,
     pub(super) depth_faults: Faults,
 }
@@ -160,7 +162,7 @@ impl Pictures {
         let (color, depth) = (&inventory.color, &inventory.depth);
         let period_s = stamp_report(&color.stamps).period_s.max(stamp_report(&depth.stamps).period_s);
         let lag_limit_nanos = ((LAG_LIMIT_PERIODS * period_s * 1e9) as i64).clamp(LAG_LIMIT_NANOS, MAX_LAG_LIMIT_NANOS);
-        let bursts = Bursts::of(&depth.stamps);
+        let bursts = Bursts::of(&[&depth.stamps, &color.stamps]);
         let wanted = depth.stamps.iter().filter(|s| bursts.wants(**s)).count();
         let carry = Carry::of(inventory);
         let pictures = Self {
@@ -176,6 +178,7 @@ impl Pictures {
             sample_camera: None,
             pixel: 1.0,
             not_comparable: if let Carry::Unknown(why) = &carry { Some(why.clone()) } else { None },
+            tried: 0,
             color_faults: Faults::default(),
             depth_faults: Faults::default(),
         };
@@ -279,6 +282,7 @@ impl Reader<'_> {
         if !self.bursts.wants(stamp) {
             return;
         }
+        self.pictures.tried += 1;
         match decode(Carries::Images { stream, compressed }, &message.data) {
             Ok(events) => events.into_iter().for_each(|event| match event {
                 SensorEvent::Color { image, .. } => self.take_color(stamp, &image),

@@ -6,6 +6,8 @@ use nalgebra::Isometry3;
 use vantage_calibration::check::{FrameEdge, PoseTrack};
 use vantage_scene::TransformBuffer;
 
+use super::inventory::Faults;
+
 /// A pose waits this long for transforms of other publishers, nanoseconds.
 const PATIENCE_NANOS: i64 = 1_000_000_000;
 /// Most transforms kept: 80 minutes of ten joints at 40 Hz.
@@ -28,7 +30,7 @@ pub(super) struct Transforms {
     names: Vec<String>,
     numbers: BTreeMap<String, usize>,
     /// Transforms that no buffer takes, and why the first was refused.
-    pub(super) refused: Option<(u64, String)>,
+    pub(super) refused: Faults,
 }
 
 impl Transforms {
@@ -42,7 +44,7 @@ impl Transforms {
         is_static: bool,
     ) {
         if self.samples.len() >= MAX_TRANSFORMS {
-            self.refuse(format!("more than {MAX_TRANSFORMS} transforms; the later ones are left out"));
+            self.refused.note(|| format!("more than {MAX_TRANSFORMS} transforms; the later ones are left out"));
             return;
         }
         let (parent, child) = (self.number(parent), self.number(child));
@@ -58,10 +60,6 @@ impl Transforms {
         self.names.push(name.to_owned());
         self.numbers.insert(name.to_owned(), self.names.len() - 1);
         self.names.len() - 1
-    }
-
-    fn refuse(&mut self, why: String) {
-        self.refused.get_or_insert((0, why)).0 += 1;
     }
 
     /// Every parent and child with its stamps.
@@ -104,7 +102,6 @@ impl Transforms {
     /// Looked up while the transforms are fed in order, as the buffer forgets what is older than its history.
     pub(super) fn track(&mut self, global_frame: &str, frame: &str) -> PoseTrack {
         let mut buffer = TransformBuffer::new();
-        let mut faults = Vec::new();
         // static ones first: they hold at all times, also before they were said
         self.samples.sort_by_key(|s| (!s.is_static, s.stamp));
         let mut waiting: VecDeque<i64> = VecDeque::new();
@@ -113,7 +110,7 @@ impl Transforms {
             if let Err(error) =
                 buffer.insert(&self.names[s.parent], &self.names[s.child], s.stamp, s.parent_from_child, s.is_static)
             {
-                faults.push(error.to_string());
+                self.refused.note(|| error.to_string());
                 continue;
             }
             if s.is_static {
@@ -131,7 +128,6 @@ impl Transforms {
                 waiting.pop_front();
             }
         }
-        faults.into_iter().for_each(|fault| self.refuse(fault));
         PoseTrack::new(poses)
     }
 }
@@ -168,7 +164,7 @@ mod tests {
         transforms.push(0, "odom", "camera", along_x(f64::NAN), false);
         transforms.push(1, "odom", "", along_x(0.0), false);
         assert!(transforms.track("odom", "camera").is_empty());
-        let (count, why) = transforms.refused.unwrap();
+        let Faults { count, first: Some(why) } = transforms.refused else { panic!("nothing was refused") };
         assert!(count == 2 && why.contains("odom <- camera"), "{why}");
         assert!(Transforms::default().track("a", "b").is_empty());
     }
