@@ -15,6 +15,7 @@ mod generate;
 pub mod grammar;
 mod grounding;
 pub mod linear;
+pub mod measure;
 mod network;
 pub mod packed;
 pub mod points;

@@ -8,6 +8,7 @@ mod kernels;
 mod multiply;
 mod numbers;
 mod quantize;
+mod synthetic;
 
 use rayon::prelude::*;
 use safetensors::Dtype;

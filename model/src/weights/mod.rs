@@ -5,4 +5,4 @@ mod files;
 mod reader;
 
 pub use files::{StoredTensor, WeightFiles};
-pub use reader::{Bias, Placement, WeightReader};
+pub use reader::{Bias, Placed, Placement, WeightReader};

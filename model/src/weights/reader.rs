@@ -36,6 +36,14 @@ impl Placement {
         Self { device, matrices: MatrixType::F32, packed: false }
     }
 
+    /// Number type of embedding tables: 16 bits where matrices have fewer.
+    pub fn table_type(&self) -> MatrixType {
+        match self.matrices {
+            MatrixType::Int8 | MatrixType::Int4 => MatrixType::Bf16,
+            floats => floats,
+        }
+    }
+
     /// Number type of activations, norms and biases.
     pub fn activations(&self) -> FloatDType {
         match (self.packed, self.matrices) {
@@ -61,6 +69,20 @@ struct Ledger {
     asked: BTreeSet<String>,
     missing: Vec<String>,
     faults: Vec<WeightsFault>,
+    placed: Vec<Placed>,
+}
+
+/// A tensor that was placed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    /// Its full name.
+    pub name: String,
+    /// Numbers in it.
+    pub parameters: u64,
+    /// Bytes that it takes where it was put.
+    pub bytes: u64,
+    /// Whether it is a matrix of a linear map, which each token is multiplied with.
+    pub multiplied: bool,
 }
 
 impl Ledger {
@@ -76,12 +98,40 @@ pub struct WeightReader {
     placement: Arc<Placement>,
     ledger: Arc<Mutex<Ledger>>,
     prefix: String,
+    /// Seed of made-up weights, where there are no files.
+    synthetic: Option<u64>,
 }
 
 impl WeightReader {
     /// A reader at the root of the names.
     pub fn new(files: WeightFiles, placement: Placement) -> Self {
-        Self { files: Arc::new(files), placement: Arc::new(placement), ledger: Arc::default(), prefix: String::new() }
+        Self {
+            files: Arc::new(files),
+            placement: Arc::new(placement),
+            ledger: Arc::default(),
+            prefix: String::new(),
+            synthetic: None,
+        }
+    }
+
+    /// A reader that makes up every tensor that it is asked for, at random: for measurements of speed and memory.
+    pub fn synthetic(placement: Placement, seed: u64) -> Self {
+        Self { synthetic: Some(seed), ..Self::new(WeightFiles::default(), placement) }
+    }
+
+    /// What was placed so far.
+    pub fn placed(&self) -> Vec<Placed> {
+        self.ledger().placed.clone()
+    }
+
+    fn note(&self, name: &str, parameters: usize, bytes: u64, multiplied: bool) {
+        let name = self.full(name);
+        self.ledger().placed.push(Placed { name, parameters: parameters as u64, bytes, multiplied });
+    }
+
+    /// A seed that differs from tensor to tensor.
+    fn seed_here(&self, seed: u64) -> u64 {
+        seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ self.ledger().placed.len() as u64
     }
 
     /// The same reader under `name`: it puts `<name>.` before every name.
@@ -126,6 +176,15 @@ impl WeightReader {
         let outputs = stored_shape.first().copied().unwrap_or(0);
         let inputs = stored_shape.iter().skip(1).product();
         let bias = (bias == Bias::Yes).then(|| at.param("bias", [outputs]));
+        at.note("weight", inputs * outputs, self.matrix_bytes(outputs, inputs), true);
+        if let Some(seed) = self.synthetic {
+            let matrix = PackedMatrix::synthetic(outputs, inputs, self.placement.matrices, self.seed_here(seed));
+            return if self.placement.packed {
+                Linear::packed(Arc::new(matrix), bias)
+            } else {
+                Linear::of_param(fixed(self.unpacked(&matrix).transpose()), bias)
+            };
+        }
         match at.find("weight", stored_shape) {
             Some(stored) if self.placement.packed => {
                 match PackedMatrix::from_stored(&stored, outputs, inputs, self.placement.matrices) {
@@ -150,18 +209,25 @@ impl WeightReader {
     /// An embedding table, stored as `<name>.weight` `[rows, width]`.
     pub fn embedding(&self, name: &str, rows: usize, width: usize) -> Embedding {
         let at = self.enter(name);
+        let kind = self.placement.table_type();
+        at.note("weight", rows * width, kind.bytes(rows as u64, width as u64), false);
+        if let Some(seed) = self.synthetic {
+            let table = PackedMatrix::synthetic(rows, width, kind, self.seed_here(seed));
+            return if self.placement.packed {
+                Embedding::packed(Arc::new(table), self.placement.device.clone())
+            } else {
+                Embedding::of_param(fixed(self.unpacked(&table)))
+            };
+        }
         match at.find("weight", &[rows, width]) {
-            // quantised tables lose more than they save: they are read a row at a time
-            Some(stored) if self.placement.packed => {
-                let own = MatrixType::of_stored(stored.dtype).unwrap_or(MatrixType::F32);
-                match PackedMatrix::from_stored(&stored, rows, width, own) {
-                    Ok(matrix) => Embedding::packed(Arc::new(matrix), self.placement.device.clone()),
-                    Err(index) => {
-                        at.not_finite("weight", index);
-                        Embedding::of_param(self.placeholder([rows, width]))
-                    }
+            // a table is read a row at a time: codes would lose more than they save
+            Some(stored) if self.placement.packed => match PackedMatrix::from_stored(&stored, rows, width, kind) {
+                Ok(matrix) => Embedding::packed(Arc::new(matrix), self.placement.device.clone()),
+                Err(index) => {
+                    at.not_finite("weight", index);
+                    Embedding::of_param(self.placeholder([rows, width]))
                 }
-            }
+            },
             Some(stored) => Embedding::of_param(
                 at.tensor("weight", &stored, [rows, width]).map_or_else(|| self.placeholder([rows, width]), fixed),
             ),
@@ -171,6 +237,13 @@ impl WeightReader {
 
     /// A tensor of activations' number type.
     pub fn param<const D: usize>(&self, name: &str, shape: [usize; D]) -> Param<Tensor<D>> {
+        let count: usize = shape.iter().product();
+        self.note(name, count, (count * self.activation_bytes()) as u64, false);
+        if let Some(seed) = self.synthetic {
+            // around one, as norms are
+            let table = PackedMatrix::synthetic(1, count, MatrixType::F32, self.seed_here(seed));
+            return fixed((self.unpacked(&table) + 1.0).reshape(shape));
+        }
         let found = self.find(name, &shape).and_then(|stored| self.tensor(name, &stored, shape));
         found.map_or_else(|| self.placeholder(shape), fixed)
     }
@@ -264,6 +337,30 @@ impl WeightReader {
         let dtype: DType = self.placement.activations().into();
         let data = TensorData::new(values, shape).convert_dtype(dtype);
         Some(Tensor::from_data(data, (&self.placement.device, dtype)))
+    }
+
+    fn activation_bytes(&self) -> usize {
+        if self.placement.activations() == FloatDType::F32 { 4 } else { 2 }
+    }
+
+    /// Bytes of a matrix where it is put.
+    fn matrix_bytes(&self, rows: usize, columns: usize) -> u64 {
+        let kind = self.placement.matrices;
+        if self.placement.packed {
+            kind.bytes(rows as u64, columns as u64)
+        } else {
+            (rows * columns * self.activation_bytes()) as u64
+        }
+    }
+
+    /// A made-up matrix as a tensor `[rows, columns]` on the device.
+    fn unpacked(&self, matrix: &PackedMatrix) -> Tensor<2> {
+        let (rows, columns) = (matrix.rows(), matrix.columns());
+        let mut values = vec![0.0; rows * columns];
+        values.chunks_mut(columns.max(1)).enumerate().for_each(|(row, out)| matrix.read_row(row, out));
+        let dtype: DType = self.placement.activations().into();
+        let data = TensorData::new(values, [rows, columns]).convert_dtype(dtype);
+        Tensor::from_data(data, (&self.placement.device, dtype))
     }
 
     /// Stands for a tensor that could not be read, and costs nothing as long as it is not used.

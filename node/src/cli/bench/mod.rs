@@ -1,5 +1,6 @@
 //! `vantage bench`: how fast the parts are on this machine, as a table or JSON lines.
 
+mod model;
 mod realtime;
 mod scene;
 mod soak;
@@ -27,6 +28,8 @@ enum What {
     Scene(scene::SceneArgs),
     /// From a recording's frames to the map: whether it keeps up, and how late the map is.
     Realtime(realtime::RealtimeArgs),
+    /// The model's parts with random weights: parameters, bytes, times.
+    Model(model::ModelArgs),
     /// Memory over a long run: the frames of a folder again and again, in ever new places.
     Soak(soak::SoakArgs),
 }
@@ -67,6 +70,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     match &args.what {
         What::Scene(args) => scene::run(args),
         What::Realtime(args) => realtime::run(args),
+        What::Model(args) => model::run(args),
         What::Soak(args) => soak::run(args),
     }
 }

@@ -1,0 +1,14 @@
+//! A size of a part in, its parameters, bytes, work and times on this machine out. Weights are made up at random: neither speed
+//! nor memory depend on their values.
+
+mod bandwidth;
+mod decoder;
+
+pub use bandwidth::read_bandwidth;
+pub use decoder::{DecoderReport, DecoderWork, decoder};
+
+/// The middle one; of an even number the lower of the two. 0 of none.
+fn median(times: &mut [f64]) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times.get(times.len().saturating_sub(1) / 2).copied().unwrap_or(0.0)
+}
