@@ -63,12 +63,76 @@ pub struct DecoderConfig {
     pub rms_norm_eps: f64,
     /// Base of the rotary angles.
     pub rope_theta: f64,
+    /// Whether the input embedding is the output head too.
+    #[serde(default = "tied", skip_serializing_if = "Clone::clone")]
+    pub tie_word_embeddings: bool,
+    /// M-RoPE: rotary angles that turn with a token's time, row and column; together half the head width. None: one position a token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mrope_section: Option<[usize; 3]>,
+}
+
+fn tied() -> bool {
+    true
 }
 
 impl DecoderConfig {
     /// Channels of one head.
     pub fn head_width(&self) -> usize {
         self.hidden_size / self.num_attention_heads
+    }
+
+    /// Channels of all query heads.
+    pub fn query_width(&self) -> usize {
+        self.num_attention_heads * self.head_width()
+    }
+
+    /// Channels of all key heads, and of all value heads.
+    pub fn key_width(&self) -> usize {
+        self.num_key_value_heads * self.head_width()
+    }
+
+    /// [`Self::mrope_section`], or all angles turning with time.
+    pub fn sections(&self) -> [usize; 3] {
+        self.mrope_section.unwrap_or([self.head_width() / 2, 0, 0])
+    }
+
+    /// What is wrong with the sizes, if anything.
+    pub fn problem(&self) -> Option<String> {
+        let sizes = [
+            ("vocab_size", self.vocab_size),
+            ("hidden_size", self.hidden_size),
+            ("intermediate_size", self.intermediate_size),
+            ("num_hidden_layers", self.num_hidden_layers),
+            ("num_attention_heads", self.num_attention_heads),
+            ("num_key_value_heads", self.num_key_value_heads),
+        ];
+        for (name, size) in sizes {
+            if size == 0 || size > MAX_SIZE {
+                return Some(format!("{name} is {size}, it must be from 1 to {MAX_SIZE}"));
+            }
+        }
+        let divides = [
+            ("hidden_size by num_attention_heads", self.hidden_size, self.num_attention_heads),
+            ("num_attention_heads by num_key_value_heads", self.num_attention_heads, self.num_key_value_heads),
+        ];
+        for (what, whole, part) in divides {
+            if !whole.is_multiple_of(part) {
+                return Some(format!("{what}: {whole} is no multiple of {part}"));
+            }
+        }
+        let width = self.head_width();
+        if !width.is_multiple_of(2) {
+            return Some(format!("head width {width} is odd; rotary embedding needs an even one"));
+        }
+        if let Some(sections) = self.mrope_section
+            && sections.iter().try_fold(0usize, |sum, &s| sum.checked_add(s)) != Some(width / 2)
+        {
+            return Some(format!("mrope_section {sections:?} must add up to half the head width, {}", width / 2));
+        }
+        let (eps, theta) = (self.rms_norm_eps, self.rope_theta);
+        let usable = |x: f64| x > 0.0 && x.is_finite();
+        (!usable(eps) || !usable(theta))
+            .then(|| format!("rms_norm_eps is {eps} and rope_theta is {theta}, both must be above 0"))
     }
 }
 
@@ -152,6 +216,8 @@ impl ModelConfig {
                 num_key_value_heads: 1,
                 rms_norm_eps: 1e-6,
                 rope_theta: 10_000.0,
+                tie_word_embeddings: true,
+                mrope_section: None,
             },
             image: view(3),
             depth: VisionConfig { layers: 1, ..view(2) },
@@ -220,15 +286,11 @@ impl ModelConfig {
         if let Some(problem) = self.points.problem().or_else(|| self.point_sample.problem()) {
             return Err(problem);
         }
-        let d = &self.decoder;
+        if let Some(problem) = self.decoder.problem() {
+            return Err(format!("decoder: {problem}"));
+        }
         let t = &self.text_tower;
         let mut sizes = vec![
-            ("decoder.vocab_size", d.vocab_size),
-            ("decoder.hidden_size", d.hidden_size),
-            ("decoder.intermediate_size", d.intermediate_size),
-            ("decoder.num_hidden_layers", d.num_hidden_layers),
-            ("decoder.num_attention_heads", d.num_attention_heads),
-            ("decoder.num_key_value_heads", d.num_key_value_heads),
             ("text_tower.layers", t.layers),
             ("text_tower.width", t.width),
             ("text_tower.heads", t.heads),
@@ -255,13 +317,7 @@ impl ModelConfig {
                 return Err(format!("{name} is {size}, it must be from 1 to {MAX_SIZE}"));
             }
         }
-        if !(d.rms_norm_eps > 0.0 && d.rope_theta > 0.0) {
-            let (eps, theta) = (d.rms_norm_eps, d.rope_theta);
-            return Err(format!("decoder.rms_norm_eps is {eps} and rope_theta is {theta}, both must be above 0"));
-        }
         let divides = [
-            ("decoder.hidden_size by num_attention_heads", d.hidden_size, d.num_attention_heads),
-            ("decoder.num_attention_heads by num_key_value_heads", d.num_attention_heads, d.num_key_value_heads),
             ("text_tower.width by heads", t.width, t.heads),
             ("image.width by heads", self.image.width, self.image.heads),
             ("depth.width by heads", self.depth.width, self.depth.heads),
@@ -270,9 +326,6 @@ impl ModelConfig {
             if !whole.is_multiple_of(part) {
                 return Err(format!("{what}: {whole} is no multiple of {part}"));
             }
-        }
-        if !d.head_width().is_multiple_of(2) {
-            return Err(format!("decoder head width {} is odd; rotary embedding needs an even one", d.head_width()));
         }
         for (name, v, channels) in [("image", &self.image, 3), ("depth", &self.depth, 2)] {
             let step = v.patch_size * v.merge;

@@ -101,6 +101,9 @@ pub enum WeightsFault {
         /// Row-major index of the first.
         index: usize,
     },
+    /// More than one thing is wrong.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Several(Vec<WeightsFault>),
     /// The tensors could not be moved between file and model.
     #[error("{0}")]
     Transfer(String),

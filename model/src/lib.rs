@@ -14,7 +14,9 @@ mod error;
 mod generate;
 pub mod grammar;
 mod grounding;
+pub mod linear;
 mod network;
+pub mod packed;
 pub mod points;
 mod position;
 mod prompt;
@@ -23,6 +25,7 @@ mod tokenizer;
 mod transformer;
 mod view_input;
 pub mod vision;
+pub mod weights;
 
 pub use answer::{Answer, AskOptions, Grounding, Latency, SelectedView, ViewStrategy};
 pub use box_decoder::{BoxDecoder, BoxPrediction, PaddedPoints};

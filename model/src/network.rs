@@ -262,9 +262,9 @@ impl Network {
         self.object_down.forward(gelu(self.object_up.forward(pooled)))
     }
 
-    /// Reads the scene tokens into a cache that questions then extend.
-    pub fn read_scenes(&self, tokens: Tensor<3>, lengths: &[usize]) -> KvCache {
-        self.decoder.read_scenes(tokens, lengths)
+    /// Reads the scene tokens into a cache that questions then extend; `capacity` as in [`Decoder::read_scenes`].
+    pub fn read_scenes(&self, tokens: Tensor<3>, lengths: &[usize], capacity: usize) -> KvCache {
+        self.decoder.read_scenes(tokens, lengths, capacity)
     }
 
     /// E_text and CLIP_text of questions, unit norm: `[texts, embedding_width]` each.

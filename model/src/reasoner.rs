@@ -189,7 +189,9 @@ impl Reasoner {
             view_features.as_ref().map(|(image, depth)| (image, depth)),
             &self.device,
         );
-        let mut kv = self.network.read_scenes(tokens, &lengths);
+        let prompt = prompt_tokens(&self.tokenizer, question)?;
+        let capacity = tokens.dims()[1] + prompt.len() + options.max_tokens;
+        let mut kv = self.network.read_scenes(tokens, &lengths, capacity);
         let encode_ms = encoded_ms + millis(encode_start);
 
         let special = self.tokenizer.special();
@@ -202,7 +204,6 @@ impl Reasoner {
         };
         let mut stream = StreamDecoder::new(&self.tokenizer);
         let mut first_token_ms = None;
-        let prompt = prompt_tokens(&self.tokenizer, question)?;
         let padded = self.network.padded_points(&[scene_input], &cache.plan, &cache.features, &self.device);
         let aids = Aids {
             look_up: &|state| look_up(&self.network, state, &padded),

@@ -1,88 +1,103 @@
-//! Scene tokens and text tokens in, hidden states and next-token logits out: a Qwen2-style text decoder.
+//! Scene tokens and text tokens in, hidden states and next-token logits out: the Qwen2.5 text decoder, at every size.
 //!
-//! The scene is a set, not a sequence: its tokens carry their place in space as an embedding, share rotary position 0 and
-//! read each other in both directions; the text follows causally from position 1. The scene's keys and values therefore do
-//! not depend on the question, and one prefill serves every question about the same scene.
+//! Two ways to read. 3D-R1 ([`Decoder::read_scenes`], [`Decoder::read_text`]): the scene is a set, not a sequence; its tokens
+//! carry their place in space as an embedding, share rotary position 0 and read each other in both directions, and the text
+//! follows causally from position 1. The scene's keys and values therefore do not depend on the question, and one prefill
+//! serves every question about the same scene. Plain Qwen2.5-VL ([`Decoder::read_sequence`]): everything is causal, and each
+//! token has a time, a row and a column (M-RoPE).
 
+mod attention;
+mod cache;
 mod layer;
 mod rope;
 
 use burn::module::Module;
-use burn::nn::{Embedding, EmbeddingConfig, RmsNorm, RmsNormConfig};
-use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use burn::nn::{Initializer, RmsNorm, RmsNormConfig};
+use burn::tensor::{Device, Int, Tensor};
 
-pub use layer::{DecoderLayer, LayerCache};
-pub use rope::RotaryTable;
+pub use cache::{KvCache, LayerCache};
+pub use layer::DecoderLayer;
+pub use rope::{Position3, RotaryTable};
 
 use crate::config::DecoderConfig;
+use crate::linear::{Embedding, Linear};
+use crate::weights::{Bias, WeightReader};
+use attention::Visible;
 
-/// Keys and values of all layers, and which of the cached tokens are padding.
-#[derive(Debug, Clone)]
-pub struct KvCache {
-    layers: Vec<LayerCache>,
-    /// For each batch row, true where a cached token may not be read.
-    hidden: Vec<Vec<bool>>,
-    /// Text tokens read so far (all rows alike); the next one stands at this rotary position + 1.
-    text_tokens: usize,
-}
-
-impl KvCache {
-    /// Tokens cached a row, padding included.
-    pub fn tokens(&self) -> usize {
-        self.layers.first().map_or(0, LayerCache::tokens)
-    }
-
-    /// Each row repeated for `questions` questions on the same scene, the copies adjacent.
-    pub fn repeat_each(&self, questions: usize) -> Self {
-        Self {
-            layers: self.layers.iter().map(|l| l.repeat_each(questions)).collect(),
-            hidden: self.hidden.iter().flat_map(|row| std::iter::repeat_n(row.clone(), questions)).collect(),
-            text_tokens: self.text_tokens,
-        }
-    }
-}
-
-/// The text decoder; input embedding and output head are tied.
+/// The text decoder. Without a head of its own the input embedding serves as one.
 #[derive(Module, Debug)]
 pub struct Decoder {
     embed_tokens: Embedding,
     layers: Vec<DecoderLayer>,
     norm: RmsNorm,
+    lm_head: Option<Linear>,
     head_width: usize,
     rope_theta: f64,
+    mrope_section: [usize; 3],
 }
 
 impl Decoder {
     /// Random initial weights on `device`.
     pub fn new(config: &DecoderConfig, device: &Device) -> Self {
-        let embedding = EmbeddingConfig::new(config.vocab_size, config.hidden_size)
-            .with_initializer(burn::nn::Initializer::Normal { mean: 0.0, std: 0.05 });
+        let (vocab, d) = (config.vocab_size, config.hidden_size);
+        let embedding = Initializer::Normal { mean: 0.0, std: 0.05 }.init([vocab, d], device);
         Self {
-            embed_tokens: embedding.init(device),
+            embed_tokens: Embedding::of_param(embedding),
             layers: (0..config.num_hidden_layers).map(|_| DecoderLayer::new(config, device)).collect(),
-            norm: RmsNormConfig::new(config.hidden_size).with_epsilon(config.rms_norm_eps).init(device),
+            norm: RmsNormConfig::new(d).with_epsilon(config.rms_norm_eps).init(device),
+            lm_head: (!config.tie_word_embeddings).then(|| Linear::new(d, vocab, false, device)),
             head_width: config.head_width(),
             rope_theta: config.rope_theta,
+            mrope_section: config.sections(),
         }
     }
 
+    /// In the names of Qwen2's checkpoints: `model` is where `embed_tokens`, `layers` and `norm` are, `head` where `lm_head` is.
+    pub fn read(config: &DecoderConfig, model: &WeightReader, head: &WeightReader) -> Self {
+        let (vocab, d) = (config.vocab_size, config.hidden_size);
+        if config.tie_word_embeddings {
+            // some checkpoints hold the shared table twice
+            head.ignore("lm_head.weight");
+        }
+        Self {
+            embed_tokens: model.embedding("embed_tokens", vocab, d),
+            layers: (0..config.num_hidden_layers)
+                .map(|i| DecoderLayer::read(config, &model.enter(format!("layers.{i}"))))
+                .collect(),
+            norm: model.rms_norm("norm", d, config.rms_norm_eps),
+            lm_head: (!config.tie_word_embeddings).then(|| head.linear("lm_head", d, vocab, Bias::No)),
+            head_width: config.head_width(),
+            rope_theta: config.rope_theta,
+            mrope_section: config.sections(),
+        }
+    }
+
+    /// An empty cache for one row, with room for `capacity` tokens.
+    pub fn cache(&self, capacity: usize) -> KvCache {
+        KvCache::new(self.layers.len(), capacity)
+    }
+
+    /// The embeddings of `ids`: `[1, ids.len(), width]`.
+    pub fn embed(&self, ids: &[u32], device: &Device) -> Tensor<3> {
+        self.embed_tokens.rows(&[ids.to_vec()], device)
+    }
+
     /// Reads the scenes. `tokens`: `[scenes, scene_tokens, width]`; `lengths[i]`: how many of scene i's tokens are real.
-    pub fn read_scenes(&self, tokens: Tensor<3>, lengths: &[usize]) -> KvCache {
+    /// `capacity`: tokens to set room aside for, scene included; 0 where gradients flow or rows are copied for several questions.
+    pub fn read_scenes(&self, tokens: Tensor<3>, lengths: &[usize], capacity: usize) -> KvCache {
         let [scenes, count, _] = tokens.dims();
         let device = tokens.device();
-        let hidden: Vec<Vec<bool>> = lengths.iter().map(|&n| (0..count).map(|i| i >= n).collect()).collect();
-        let mask = hidden.iter().any(|row| row.iter().any(|h| *h)).then(|| {
-            let flat: Vec<bool> = hidden.iter().flatten().copied().collect();
-            let row = Tensor::<2, Bool>::from_data(TensorData::new(flat, [scenes, count]), &device);
-            row.reshape([scenes, 1, count]).expand([scenes, count, count])
-        });
+        let mut cache = self.cache(capacity);
+        cache.hidden = lengths.iter().map(|&n| (0..count).map(|i| i >= n).collect()).collect();
+        let visible = if cache.hidden.iter().flatten().any(|hidden| *hidden) {
+            let rows = cache.hidden.iter().flat_map(|row| std::iter::repeat_n(row, count).flatten().copied()).collect();
+            Visible::masked(rows, [scenes, count, count], self.group(), &device)
+        } else {
+            Visible::All
+        };
         let rotary = RotaryTable::new(&vec![0; count], self.head_width, self.rope_theta, &device);
-        let mut layers = vec![LayerCache::default(); self.layers.len()];
-        let mut x = tokens;
-        for (layer, cache) in self.layers.iter().zip(&mut layers) {
-            x = layer.forward(x, &rotary, mask.as_ref(), cache);
-        }
-        KvCache { layers, hidden, text_tokens: 0 }
+        self.run(tokens, rotary, &visible, &mut cache);
+        cache
     }
 
     /// Reads text after what `cache` holds, causally. `ids`: `[batch, tokens]`. Returns hidden states `[batch, tokens, width]`
@@ -94,24 +109,23 @@ impl Decoder {
         let cached = cache.tokens();
         let positions: Vec<usize> = (1..=tokens).map(|i| cache.text_tokens + i).collect();
         let rotary = RotaryTable::new(&positions, self.head_width, self.rope_theta, &device);
-        let any_hidden = cache.hidden.iter().any(|row| row.iter().any(|h| *h));
-        let mask = (tokens > 1 || any_hidden).then(|| {
-            let mut flat = Vec::with_capacity(batch * tokens * (cached + tokens));
+        let visible = if cache.hidden.iter().flatten().any(|hidden| *hidden) {
+            let mut rows = Vec::with_capacity(batch * tokens * (cached + tokens));
             for row in &cache.hidden {
                 for t in 0..tokens {
-                    flat.extend_from_slice(row);
-                    flat.extend((0..tokens).map(|k| k > t));
+                    rows.extend_from_slice(row);
+                    rows.extend((0..tokens).map(|k| k > t));
                 }
             }
-            Tensor::<3, Bool>::from_data(TensorData::new(flat, [batch, tokens, cached + tokens]), &device)
-        });
+            Visible::masked(rows, [batch, tokens, cached + tokens], self.group(), &device)
+        } else {
+            Visible::causal(tokens, cached, self.group(), &device)
+        };
         let mut x = self.embed_tokens.forward(ids);
         if let Some(added) = added {
             x = x + added;
         }
-        for (layer, layer_cache) in self.layers.iter().zip(&mut cache.layers) {
-            x = layer.forward(x, &rotary, mask.as_ref(), layer_cache);
-        }
+        let x = self.run(x, rotary, &visible, cache);
         for row in &mut cache.hidden {
             row.extend(std::iter::repeat_n(false, tokens));
         }
@@ -119,8 +133,63 @@ impl Decoder {
         self.norm.forward(x)
     }
 
+    /// Reads embedded tokens after what `cache` holds, causally, `chunk` tokens at a time so that memory does not grow with the
+    /// square of their number. `x`: `[1, tokens, width]`, `positions`: one a token. Returns hidden states `[1, tokens, width]` after
+    /// the last norm, or only the last chunk's where `all` is false. Before each chunk `go_on` is asked; where it says no, reading ends and `None` is returned, with
+    /// the cache holding the chunks that were read.
+    pub fn read_sequence(
+        &self,
+        x: Tensor<3>,
+        positions: &[Position3],
+        cache: &mut KvCache,
+        chunk: usize,
+        all: bool,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Option<Tensor<3>> {
+        let device = x.device();
+        let count = positions.len().min(x.dims()[1]);
+        let mut read = Vec::new();
+        for (i, positions) in positions[..count].chunks(chunk.max(1)).enumerate() {
+            if !go_on() {
+                return None;
+            }
+            let tokens = positions.len();
+            let part = x.clone().narrow(1, i * chunk.max(1), tokens);
+            let rotary =
+                RotaryTable::multimodal(positions, self.mrope_section, self.head_width, self.rope_theta, &device);
+            let visible = Visible::causal(tokens, cache.tokens(), self.group(), &device);
+            let part = self.run(part, rotary, &visible, cache);
+            for row in &mut cache.hidden {
+                row.extend(std::iter::repeat_n(false, tokens));
+            }
+            cache.text_tokens += tokens;
+            if !all {
+                read.clear();
+            }
+            read.push(part);
+        }
+        let joined = if read.len() == 1 { read.remove(0) } else { Tensor::cat(read, 1) };
+        Some(self.norm.forward(joined))
+    }
+
     /// Next-token logits `[rows, vocab]` of hidden states `[rows, width]`.
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
-        hidden.matmul(self.embed_tokens.weight.val().transpose())
+        match &self.lm_head {
+            Some(head) => head.forward(hidden),
+            None => self.embed_tokens.scores(hidden),
+        }
+    }
+
+    fn group(&self) -> usize {
+        self.layers.first().map_or(1, DecoderLayer::group)
+    }
+
+    /// All layers, without the last norm.
+    fn run(&self, mut x: Tensor<3>, rotary: RotaryTable, visible: &Visible, cache: &mut KvCache) -> Tensor<3> {
+        let rotary = rotary.cast(x.dtype());
+        for (layer, layer_cache) in self.layers.iter().zip(&mut cache.layers) {
+            x = layer.forward(x, &rotary, visible, layer_cache);
+        }
+        x
     }
 }

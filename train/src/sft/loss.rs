@@ -66,7 +66,7 @@ pub fn losses(
     let (plan, points) = network.encode_points(&samples, config, device);
     let (image, depth) = network.encode_views(&all_views, config, device);
     let (tokens, lengths) = network.scene_tokens(&scenes, &plan, &points, Some((&image, &depth)), device);
-    let mut cache = network.read_scenes(tokens, &lengths).repeat_each(batch.questions);
+    let mut cache = network.read_scenes(tokens, &lengths, 0).repeat_each(batch.questions);
 
     let longest = batch.rows.iter().map(|r| r.tokens.len()).max().unwrap_or(1) - 1;
     let ids: Vec<i32> = batch

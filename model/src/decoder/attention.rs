@@ -1,0 +1,68 @@
+//! Queries, keys and values in, mixed values out: attention in which several query heads share a key head (GQA, arXiv
+//! 2305.13245).
+
+use burn::tensor::activation::softmax;
+use burn::tensor::module::attention;
+use burn::tensor::ops::AttentionModuleOptions;
+use burn::tensor::{Bool, Device, Tensor, TensorData};
+
+use crate::transformer::HIDDEN_SCORE;
+
+/// What the tokens being read may look at among `keys` cached and new tokens.
+#[derive(Debug, Clone)]
+pub(super) enum Visible {
+    /// Everything.
+    All,
+    /// Everything cached, and of the new tokens those up to itself.
+    Causal,
+    /// Not where it is true: `[batch, 1, group * tokens, keys]`.
+    Masked(Tensor<4, Bool>),
+}
+
+impl Visible {
+    /// A mask of `[batch, tokens, keys]` rows, for `group` query heads a key head.
+    pub(super) fn masked(rows: Vec<bool>, [batch, tokens, keys]: [usize; 3], group: usize, device: &Device) -> Self {
+        let mask = Tensor::<3, Bool>::from_data(TensorData::new(rows, [batch, tokens, keys]), device);
+        let mask = mask.reshape([batch, 1, tokens, keys]).expand([batch, group, tokens, keys]);
+        Self::Masked(mask.reshape([batch, 1, group * tokens, keys]))
+    }
+
+    /// `Causal` in the form that the device computes best.
+    pub(super) fn causal(tokens: usize, cached: usize, group: usize, device: &Device) -> Self {
+        if tokens == 1 {
+            return Self::All;
+        }
+        if *device == Device::flex() {
+            return Self::Causal;
+        }
+        let keys = cached + tokens;
+        let rows = (0..tokens).flat_map(|t| (0..keys).map(move |k| k > cached + t)).collect();
+        Self::masked(rows, [1, tokens, keys], group, device)
+    }
+}
+
+/// `q`: `[batch, heads, tokens, head_width]`; `k` and `v`: `[batch, kv_heads, keys, head_width]`. Returns `[batch, tokens, heads * head_width]`.
+pub(super) fn attend(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, visible: &Visible) -> Tensor<3> {
+    let [batch, heads, tokens, head_width] = q.dims();
+    let mixed = if matches!(visible, Visible::Causal) {
+        // the backend's own kernel never holds all scores at once
+        attention(q, k, v, None, None, AttentionModuleOptions { is_causal: true, ..Default::default() })
+    } else {
+        grouped(q, k, v, visible).reshape([batch, heads, tokens, head_width])
+    };
+    mixed.swap_dims(1, 2).reshape([batch, tokens, heads * head_width])
+}
+
+/// The query heads that share a key head stand one after another, so they fold into the rows of one product.
+fn grouped(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, visible: &Visible) -> Tensor<4> {
+    let [batch, heads, tokens, head_width] = q.dims();
+    let [_, kv_heads, keys, _] = k.dims();
+    let rows = heads / kv_heads * tokens;
+    let q = q.reshape([batch, kv_heads, rows, head_width]).mul_scalar((head_width as f32).powf(-0.5));
+    let mut scores = q.matmul(k.transpose());
+    if let Visible::Masked(mask) = visible {
+        let mask = mask.clone().expand([batch, kv_heads, rows, keys]);
+        scores = scores.mask_fill(mask, HIDDEN_SCORE);
+    }
+    softmax(scores, 3).matmul(v)
+}

@@ -1,0 +1,283 @@
+//! Names and shapes in, placed weights out. Every part of a model is built by asking a [`WeightReader`] for what it needs;
+//! what is missing, misshapen, not finite or never asked for is gathered and reported together when the reading ends.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use burn::module::{Param, ParamId};
+use burn::nn::{LayerNorm, LayerNormConfig, RmsNorm, RmsNormConfig};
+use burn::tensor::{DType, Device, FloatDType, Shape, Tensor, TensorData};
+
+use super::files::{StoredTensor, WeightFiles};
+use crate::error::{ModelError, WeightsFault};
+use crate::linear::{Embedding, Linear};
+use crate::packed::{MatrixType, PackedMatrix, floats};
+
+/// Where weights are put and in which number type.
+#[derive(Debug, Clone)]
+pub struct Placement {
+    /// The device of activations and small weights.
+    pub device: Device,
+    /// Number type of the matrices.
+    pub matrices: MatrixType,
+    /// True where matrices are kept for the processor's own kernels ([`PackedMatrix`]), false where they are Burn tensors,
+    /// as on a GPU and in training.
+    pub packed: bool,
+}
+
+impl Placement {
+    /// On the processor, for inference.
+    pub fn cpu(matrices: MatrixType) -> Self {
+        Self { device: Device::flex(), matrices, packed: true }
+    }
+
+    /// As 32-bit Burn tensors on `device`, for training and for comparison.
+    pub fn tensors(device: Device) -> Self {
+        Self { device, matrices: MatrixType::F32, packed: false }
+    }
+
+    /// Number type of activations, norms and biases.
+    pub fn activations(&self) -> FloatDType {
+        match (self.packed, self.matrices) {
+            (true, _) | (_, MatrixType::F32) => FloatDType::F32,
+            (false, MatrixType::F16) => FloatDType::F16,
+            (false, MatrixType::Bf16 | MatrixType::Int8 | MatrixType::Int4) => FloatDType::BF16,
+        }
+    }
+}
+
+/// Whether a linear map adds a bias.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bias {
+    /// It does, `<name>.bias`.
+    Yes,
+    /// It does not.
+    No,
+}
+
+/// What has been asked for and found so far.
+#[derive(Debug, Default)]
+struct Ledger {
+    asked: BTreeSet<String>,
+    missing: Vec<String>,
+    faults: Vec<WeightsFault>,
+}
+
+impl Ledger {
+    fn spoiled(&self) -> bool {
+        !self.missing.is_empty() || !self.faults.is_empty()
+    }
+}
+
+/// Finds tensors under a name prefix and places them. Cheap to clone; all clones share what is gathered.
+#[derive(Debug, Clone)]
+pub struct WeightReader {
+    files: Arc<WeightFiles>,
+    placement: Arc<Placement>,
+    ledger: Arc<Mutex<Ledger>>,
+    prefix: String,
+}
+
+impl WeightReader {
+    /// A reader at the root of the names.
+    pub fn new(files: WeightFiles, placement: Placement) -> Self {
+        Self { files: Arc::new(files), placement: Arc::new(placement), ledger: Arc::default(), prefix: String::new() }
+    }
+
+    /// The same reader under `name`: it puts `<name>.` before every name.
+    #[must_use]
+    pub fn enter(&self, name: impl AsRef<str>) -> Self {
+        Self { prefix: self.full(name.as_ref()) + ".", ..self.clone() }
+    }
+
+    /// Where the weights are put.
+    pub fn placement(&self) -> &Placement {
+        &self.placement
+    }
+
+    /// The device of activations.
+    pub fn device(&self) -> &Device {
+        &self.placement.device
+    }
+
+    /// Whether there is a tensor `name` here.
+    pub fn has(&self, name: &str) -> bool {
+        self.files.get(&self.full(name)).is_some()
+    }
+
+    /// Marks tensors as known that the model has no use for, such as buffers that are computed anew. `name` may be absent.
+    pub fn ignore(&self, name: &str) {
+        let name = self.full(name);
+        self.ledger().asked.insert(name);
+    }
+
+    /// A linear map, stored as `<name>.weight` `[outputs, inputs]` and `<name>.bias` `[outputs]`.
+    pub fn linear(&self, name: &str, inputs: usize, outputs: usize, bias: Bias) -> Linear {
+        self.linear_of(name, &[outputs, inputs], bias)
+    }
+
+    /// The linear map of a convolution whose stride equals its kernel, stored as `[outputs, channels, ...]`.
+    pub fn conv_as_linear(&self, name: &str, kernel: &[usize], bias: Bias) -> Linear {
+        self.linear_of(name, kernel, bias)
+    }
+
+    fn linear_of(&self, name: &str, stored_shape: &[usize], bias: Bias) -> Linear {
+        let at = self.enter(name);
+        let outputs = stored_shape.first().copied().unwrap_or(0);
+        let inputs = stored_shape.iter().skip(1).product();
+        let bias = (bias == Bias::Yes).then(|| at.param("bias", [outputs]));
+        match at.find("weight", stored_shape) {
+            Some(stored) if self.placement.packed => {
+                match PackedMatrix::from_stored(&stored, outputs, inputs, self.placement.matrices) {
+                    Ok(matrix) => Linear::packed(Arc::new(matrix), bias),
+                    Err(index) => {
+                        at.not_finite("weight", index);
+                        Linear::of_param(self.placeholder([inputs, outputs]), bias)
+                    }
+                }
+            }
+            Some(stored) => {
+                let weight = at.tensor::<2>("weight", &stored, [outputs, inputs]);
+                Linear::of_param(
+                    weight.map_or_else(|| self.placeholder([inputs, outputs]), |t| fixed(t.transpose())),
+                    bias,
+                )
+            }
+            None => Linear::of_param(self.placeholder([inputs, outputs]), bias),
+        }
+    }
+
+    /// An embedding table, stored as `<name>.weight` `[rows, width]`.
+    pub fn embedding(&self, name: &str, rows: usize, width: usize) -> Embedding {
+        let at = self.enter(name);
+        match at.find("weight", &[rows, width]) {
+            // quantised tables lose more than they save: they are read a row at a time
+            Some(stored) if self.placement.packed => {
+                let own = MatrixType::of_stored(stored.dtype).unwrap_or(MatrixType::F32);
+                match PackedMatrix::from_stored(&stored, rows, width, own) {
+                    Ok(matrix) => Embedding::packed(Arc::new(matrix), self.placement.device.clone()),
+                    Err(index) => {
+                        at.not_finite("weight", index);
+                        Embedding::of_param(self.placeholder([rows, width]))
+                    }
+                }
+            }
+            Some(stored) => Embedding::of_param(
+                at.tensor("weight", &stored, [rows, width]).map_or_else(|| self.placeholder([rows, width]), fixed),
+            ),
+            None => Embedding::of_param(self.placeholder([rows, width])),
+        }
+    }
+
+    /// A tensor of activations' number type.
+    pub fn param<const D: usize>(&self, name: &str, shape: [usize; D]) -> Param<Tensor<D>> {
+        let found = self.find(name, &shape).and_then(|stored| self.tensor(name, &stored, shape));
+        found.map_or_else(|| self.placeholder(shape), fixed)
+    }
+
+    /// A layer norm, stored as `<name>.weight` and `<name>.bias` of `width`.
+    pub fn layer_norm(&self, name: &str, width: usize, epsilon: f64) -> LayerNorm {
+        let at = self.enter(name);
+        let mut norm = LayerNormConfig::new(width).with_epsilon(epsilon).init(&self.placement.device);
+        norm.gamma = at.param("weight", [width]);
+        norm.beta = Some(at.param("bias", [width]));
+        norm
+    }
+
+    /// A root-mean-square norm, stored as `<name>.weight` of `width`.
+    pub fn rms_norm(&self, name: &str, width: usize, epsilon: f64) -> RmsNorm {
+        let mut norm = RmsNormConfig::new(width).with_epsilon(epsilon).init(&self.placement.device);
+        norm.gamma = self.enter(name).param("weight", [width]);
+        norm
+    }
+
+    /// Ends the reading: nothing may be missing, misshapen or not finite, and nothing may be left over.
+    ///
+    /// # Errors
+    /// [`ModelError::Weights`] with everything that was found, by name.
+    pub fn finish(&self) -> Result<(), ModelError> {
+        let ledger = self.ledger();
+        let mut faults = ledger.faults.clone();
+        if !ledger.missing.is_empty() {
+            faults.insert(0, WeightsFault::Missing(ledger.missing.clone()));
+        }
+        let extra: Vec<String> =
+            self.files.names().filter(|name| !ledger.asked.contains(*name)).map(str::to_owned).collect();
+        if !extra.is_empty() {
+            faults.push(WeightsFault::Extra(extra));
+        }
+        let fault = match faults.len() {
+            0 => return Ok(()),
+            1 => faults.remove(0),
+            _ => WeightsFault::Several(faults),
+        };
+        Err(ModelError::Weights { origin: self.files.origin().to_owned(), fault })
+    }
+
+    fn full(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        // a panic elsewhere leaves lists of names, which are still right
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The tensor where it is there in the right shape and nothing was wrong so far: after a fault only names and shapes
+    /// are looked at.
+    fn find(&self, name: &str, shape: &[usize]) -> Option<StoredTensor> {
+        let full = self.full(name);
+        let stored = self.files.get(&full).cloned();
+        let mut ledger = self.ledger();
+        ledger.asked.insert(full.clone());
+        let Some(stored) = stored else {
+            ledger.missing.push(full);
+            return None;
+        };
+        if stored.shape != shape {
+            ledger.faults.push(WeightsFault::Shape { tensor: full, stored: stored.shape, expected: shape.to_vec() });
+            return None;
+        }
+        if MatrixType::of_stored(stored.dtype).is_none() {
+            ledger.faults.push(WeightsFault::NumberType {
+                tensor: full,
+                stored: stored.dtype.to_string(),
+                expected: "F32, F16 or BF16".to_owned(),
+            });
+            return None;
+        }
+        (!ledger.spoiled()).then_some(stored)
+    }
+
+    fn not_finite(&self, name: &str, index: usize) {
+        let tensor = self.full(name);
+        self.ledger().faults.push(WeightsFault::NotFinite { tensor, index });
+    }
+
+    /// On the device, in the activations' number type.
+    fn tensor<const D: usize>(&self, name: &str, stored: &StoredTensor, shape: [usize; D]) -> Option<Tensor<D>> {
+        let values = floats(stored);
+        if let Some(index) = values.iter().position(|x| !x.is_finite()) {
+            self.not_finite(name, index);
+            return None;
+        }
+        let dtype: DType = self.placement.activations().into();
+        let data = TensorData::new(values, shape).convert_dtype(dtype);
+        Some(Tensor::from_data(data, (&self.placement.device, dtype)))
+    }
+
+    /// Stands for a tensor that could not be read, and costs nothing as long as it is not used.
+    fn placeholder<const D: usize>(&self, shape: [usize; D]) -> Param<Tensor<D>> {
+        Param::uninitialized(
+            ParamId::new(),
+            move |device, _| Tensor::zeros(shape, device),
+            self.placement.device.clone(),
+            false,
+            Shape::from(shape.to_vec()),
+        )
+    }
+}
+
+fn fixed<const D: usize>(tensor: Tensor<D>) -> Param<Tensor<D>> {
+    Param::initialized(ParamId::new(), tensor)
+}
