@@ -52,21 +52,27 @@ impl Segments {
         if cumulative.first() != Some(&0) {
             return Err(SegmentsError::Start(cumulative.first().copied()));
         }
-        let mut runs: Vec<Run> = Vec::new();
-        let mut tokens = 0;
         for (index, pair) in cumulative.windows(2).enumerate() {
             let (before, value) = (pair[0], pair[1]);
-            let Some(length) = value.checked_sub(before) else {
+            if value < before {
                 return Err(SegmentsError::Falling { index: index + 1, value, before });
-            };
-            match runs.last_mut() {
+            }
+        }
+        Ok(Self::from_lengths(cumulative.windows(2).map(|pair| pair[1] - pair[0])))
+    }
+
+    /// From the lengths of the segments, one after another. Empty segments are dropped.
+    pub fn from_lengths(lengths: impl IntoIterator<Item = usize>) -> Self {
+        let mut segments = Self { runs: Vec::new(), tokens: 0 };
+        for length in lengths {
+            match segments.runs.last_mut() {
                 _ if length == 0 => {}
                 Some(run) if run.length == length => run.count += 1,
-                _ => runs.push(Run { start: before, length, count: 1 }),
+                _ => segments.runs.push(Run { start: segments.tokens, length, count: 1 }),
             }
-            tokens = value;
+            segments.tokens += length;
         }
-        Ok(Self { runs, tokens })
+        segments
     }
 
     /// Tokens of all segments.
@@ -90,6 +96,7 @@ mod tests {
         assert_eq!(segments.runs(), [run(0, 4, 2), run(8, 2, 2), run(12, 4, 1)]);
         assert_eq!(segments.tokens(), 16);
         assert_eq!(Segments::new(&[0]).unwrap().tokens(), 0);
+        assert_eq!(Segments::from_lengths([4, 4, 0, 2, 2, 4]), segments);
     }
 
     #[test]

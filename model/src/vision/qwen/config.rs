@@ -94,9 +94,9 @@ impl QwenVisionConfig {
     pub fn from_json(bytes: &[u8], file: &str) -> Result<Self, QwenVisionError> {
         let refused = |reason: String| QwenVisionError::Config { file: file.to_owned(), reason };
         let whole: Value = serde_json::from_slice(bytes).map_err(|e| refused(e.to_string()))?;
-        let vision = whole.get("vision_config").ok_or_else(|| {
-            refused("it has no vision_config; a Qwen2.5-VL config.json is needed".to_owned())
-        })?;
+        let vision = whole
+            .get("vision_config")
+            .ok_or_else(|| refused("it has no vision_config; a Qwen2.5-VL config.json is needed".to_owned()))?;
         let config = Self::deserialize(vision).map_err(|e| refused(format!("vision_config: {e}")))?;
         match config.problem() {
             Some(problem) => Err(refused(format!("vision_config.{problem}"))),

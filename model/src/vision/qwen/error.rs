@@ -1,6 +1,6 @@
 //! Everything that can go wrong on the way from a picture to Qwen2.5-VL's vision tokens, each naming the field or image at fault.
 
-use super::Grid;
+use super::layout::Grid;
 
 /// Why a vision config, a preprocessor config, a picture or a grid was refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -14,7 +14,9 @@ pub enum QwenVisionError {
         reason: String,
     },
     /// A picture without pixels, or whose bytes are not `width * height * 3`.
-    #[error("image {index}: {bytes} bytes are no {width}x{height} RGB picture; it needs width * height * 3 and at least one pixel")]
+    #[error(
+        "image {index}: {bytes} bytes are no {width}x{height} RGB picture; it needs width * height * 3 and at least one pixel"
+    )]
     Pixels {
         /// Which of the images, from 0.
         index: usize,
@@ -38,7 +40,9 @@ pub enum QwenVisionError {
         limit: u32,
     },
     /// A picture that is not to be resized and does not divide into merged patches.
-    #[error("image {index}: {width}x{height} is no multiple of {step} (patch_size * merge_size) and do_resize is false; resize it before")]
+    #[error(
+        "image {index}: {width}x{height} is no multiple of {step} (patch_size * merge_size) and do_resize is false; resize it before"
+    )]
     Undivided {
         /// Which of the images, from 0.
         index: usize,
@@ -50,7 +54,9 @@ pub enum QwenVisionError {
         step: u32,
     },
     /// A grid that the tower cannot cut into merged tokens.
-    #[error("image {index}: the grid {grid} has an empty side, or one that is no multiple of spatial_merge_size {merge}")]
+    #[error(
+        "image {index}: the grid {grid} has an empty side, or one that is no multiple of spatial_merge_size {merge}"
+    )]
     Grid {
         /// Which of the images, from 0.
         index: usize,
@@ -60,7 +66,9 @@ pub enum QwenVisionError {
         merge: usize,
     },
     /// Grids and pixel values that do not belong together.
-    #[error("pixel_values has {rows} rows, the {images} grids describe {patches} patches; pass the grids that came with the pixels")]
+    #[error(
+        "pixel_values has {rows} rows, the {images} grids describe {patches} patches; pass the grids that came with the pixels"
+    )]
     Rows {
         /// Rows given.
         rows: usize,
@@ -70,7 +78,9 @@ pub enum QwenVisionError {
         patches: usize,
     },
     /// Pixel values of another patch size.
-    #[error("pixel_values has {given} values a row, the config asks for {expected} (in_channels * temporal_patch_size * patch_size^2)")]
+    #[error(
+        "pixel_values has {given} values a row, the config asks for {expected} (in_channels * temporal_patch_size * patch_size^2)"
+    )]
     RowWidth {
         /// Values given.
         given: usize,

@@ -1,10 +1,12 @@
 //! Patch grids in, the order in which the tower works on their tokens out, with the windows and frames that attend to
 //! themselves and the place of every patch (window attention of Qwen2.5-VL, arXiv 2502.13923, section 2.1.1).
 
+use std::cmp::Reverse;
 use std::fmt;
 
 use super::config::QwenVisionConfig;
 use super::error::QwenVisionError;
+use crate::vision::parts::Segments;
 
 /// Patches of one image or clip, after resizing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -79,10 +81,10 @@ fn windows(down: usize, across: usize, side: usize) -> Vec<Window> {
 pub(super) struct Layout {
     /// For each place in the tower's order, the merged token (in the order of the pixel rows) that stands there.
     pub order: Vec<usize>,
-    /// Cumulative patches of the windows, from 0.
-    pub windows: Vec<usize>,
-    /// Cumulative patches of the frames, from 0.
-    pub frames: Vec<usize>,
+    /// Patches that attend to each other within windows.
+    pub windows: Segments,
+    /// Patches that attend to each other within whole frames.
+    pub frames: Segments,
     /// Row and column in its frame of every patch, in the tower's order.
     pub positions: Vec<[usize; 2]>,
 }
@@ -96,31 +98,28 @@ impl Layout {
     pub fn new(grids: &[Grid], rows: usize, config: &QwenVisionConfig) -> Result<Self, QwenVisionError> {
         check_grids(grids, rows, config.spatial_merge_size)?;
         let merge = config.spatial_merge_size;
-        let mut layout = Self {
-            order: Vec::with_capacity(rows / (merge * merge)),
-            windows: vec![0],
-            frames: vec![0],
-            positions: Vec::with_capacity(rows),
-        };
+        let together = merge * merge;
+        let mut order = Vec::with_capacity(rows / together);
+        let mut positions = Vec::with_capacity(rows);
+        let (mut window_lengths, mut frame_lengths) = (Vec::new(), Vec::new());
         for grid in grids {
             let (down, across) = (grid.height / merge, grid.width / merge);
             let mut windows = windows(down, across, config.window_tokens());
-            windows.sort_by_key(|window| (std::cmp::Reverse(window.tokens())));
+            windows.sort_by_key(|window| Reverse(window.tokens()));
             for _ in 0..grid.frames {
-                let first = layout.order.len();
+                let first = order.len();
                 for window in &windows {
                     for (row, column) in window.places() {
-                        layout.order.push(first + row * across + column);
-                        layout.positions.extend(
-                            (0..merge * merge).map(|i| [row * merge + i / merge, column * merge + i % merge]),
-                        );
+                        order.push(first + row * across + column);
+                        positions.extend((0..together).map(|i| [row * merge + i / merge, column * merge + i % merge]));
                     }
-                    layout.windows.push(layout.positions.len());
+                    window_lengths.push(window.tokens() * together);
                 }
-                layout.frames.push(layout.positions.len());
+                frame_lengths.push(down * across * together);
             }
         }
-        Ok(layout)
+        let (windows, frames) = (Segments::from_lengths(window_lengths), Segments::from_lengths(frame_lengths));
+        Ok(Self { order, windows, frames, positions })
     }
 
     /// For each merged token in the order of the pixel rows, its place in the tower's order.
@@ -190,8 +189,8 @@ mod tests {
         assert_eq!(cumulative, [0, 16, 24, 32, 36]);
         let layout = Layout::new(&[grid(6, 6), grid(2, 4)], 44, &config()).unwrap();
         assert_eq!(layout.order, [0, 1, 3, 4, 2, 5, 6, 7, 8, 9, 10]);
-        assert_eq!(layout.windows, [0, 16, 24, 32, 36, 44]);
-        assert_eq!(layout.frames, [0, 36, 44]);
+        assert_eq!(layout.windows, Segments::from_lengths([16, 8, 8, 4, 8]));
+        assert_eq!(layout.frames, Segments::from_lengths([36, 8]));
         assert_eq!(layout.positions[4..8], [[0, 2], [0, 3], [1, 2], [1, 3]]);
         assert_eq!(layout.positions[32..36], [[4, 4], [4, 5], [5, 4], [5, 5]]);
     }
@@ -207,6 +206,18 @@ mod tests {
         assert_eq!(refused(&[huge], 4), QwenVisionError::Rows { rows: 4, images: 1, patches: usize::MAX });
     }
 
+    /// Which frame, over all grids, holds a merged token.
+    fn frame_of(grids: &[Grid], token: usize) -> usize {
+        let frames = grids.iter().flat_map(|g| std::iter::repeat_n(g.height * g.width / 4, g.frames));
+        frames
+            .scan(0, |end, tokens| {
+                *end += tokens;
+                Some(*end)
+            })
+            .filter(|end| *end <= token)
+            .count()
+    }
+
     proptest! {
         #[test]
         fn every_token_has_one_place_in_a_window_and_a_frame(
@@ -220,17 +231,18 @@ mod tests {
             sorted.sort_unstable();
             prop_assert!(sorted.iter().copied().eq(0..rows / 4));
             prop_assert_eq!(layout.positions.len(), rows);
-            prop_assert_eq!(layout.windows.last(), Some(&rows));
-            // a frame's border is a window's border
-            prop_assert!(layout.frames.iter().all(|end| layout.windows.contains(end)));
-            // the same windows as the reference's, in another order
+            prop_assert_eq!((layout.windows.tokens(), layout.frames.tokens()), (rows, rows));
+            // per frame, the same windows as the reference's, the larger ones first
             let (reference, ends) = window_index(&grids, &config());
-            let sets = |order: &[usize], ends: &[usize]| {
-                let mut sets: Vec<Vec<usize>> = ends.windows(2).map(|e| order[e[0] / 4..e[1] / 4].to_vec()).collect();
-                sets.sort();
-                sets
-            };
-            prop_assert_eq!(sets(&layout.order, &layout.windows), sets(&reference, &ends));
+            let mut windows: Vec<(usize, &[usize])> = ends
+                .windows(2)
+                .map(|ends| &reference[ends[0] / 4..ends[1] / 4])
+                .map(|window| (frame_of(&grids, window[0]), window))
+                .collect();
+            windows.sort_by_key(|(frame, window)| (*frame, Reverse(window.len())));
+            prop_assert!(windows.iter().flat_map(|(_, window)| *window).eq(&layout.order));
+            let lengths = windows.iter().map(|(_, window)| window.len() * 4);
+            prop_assert_eq!(&layout.windows, &Segments::from_lengths(lengths));
             for (place, token) in layout.places().into_iter().map(|p| layout.order[p]).enumerate() {
                 prop_assert_eq!(place, token);
             }

@@ -210,7 +210,9 @@ impl QwenPreprocessor {
             None => Ok(()),
             Some((field, here, there)) => Err(QwenVisionError::Config {
                 file: file.to_owned(),
-                reason: format!("{field} is {here}, but the vision_config of config.json has {there}; they are of different models"),
+                reason: format!(
+                    "{field} is {here}, but the vision_config of config.json has {there}; they are of different models"
+                ),
             }),
         }
     }
@@ -226,14 +228,15 @@ impl QwenPreprocessor {
         }
         // at most MAX_SIDE^2
         let step = (self.patch_size * self.merge_size) as u32;
-        let (to_height, to_width) = if self.resize {
-            smart_resize(height, width, step, self.min_pixels, self.max_pixels)
-                .ok_or(QwenVisionError::AspectRatio { index, width, height, limit: MAX_ASPECT_RATIO })?
-        } else if width.is_multiple_of(step) && height.is_multiple_of(step) {
-            (height, width)
-        } else {
-            return Err(QwenVisionError::Undivided { index, width, height, step });
-        };
+        let (to_height, to_width) =
+            if self.resize {
+                smart_resize(height, width, step, self.min_pixels, self.max_pixels)
+                    .ok_or(QwenVisionError::AspectRatio { index, width, height, limit: MAX_ASPECT_RATIO })?
+            } else if width.is_multiple_of(step) && height.is_multiple_of(step) {
+                (height, width)
+            } else {
+                return Err(QwenVisionError::Undivided { index, width, height, step });
+            };
         let patches = |side: u32| side as usize / self.patch_size;
         Ok(Grid { frames: 1, height: patches(to_height), width: patches(to_width) })
     }
