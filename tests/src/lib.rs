@@ -1,5 +1,7 @@
 //! What the system tests share: where the project, its programs and the shared data are, and how a missing thing is said.
 
+pub mod parity;
+
 use std::env;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

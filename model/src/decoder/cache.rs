@@ -73,9 +73,8 @@ impl LayerCache {
             self.capacity = end.max(2 * self.capacity);
         }
         let (old_k, old_v) = old.unzip();
-        let place = |buffer: Tensor<4>, new: Tensor<4>| {
-            buffer.slice_assign([0..batch, 0..heads, start..end, 0..width], new)
-        };
+        let place =
+            |buffer: Tensor<4>, new: Tensor<4>| buffer.slice_assign([0..batch, 0..heads, start..end, 0..width], new);
         // both are owned by nobody else here, so that they are written in place
         let k_all = place(room(old_k, &k, self.capacity), k);
         let v_all = place(room(old_v, &v, self.capacity), v);

@@ -1,0 +1,116 @@
+//! A case's folder in, its description and expected tensors out.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use burn::tensor::{Device, Tensor, TensorData};
+use safetensors::{Dtype, SafeTensors};
+use serde_json::Value;
+
+use super::{CASE_FORMAT_VERSION, Line};
+
+/// One reference model with inputs and outputs.
+#[derive(Debug)]
+pub struct Case {
+    /// The folder: config.json and weights as the reference saved them.
+    pub folder: PathBuf,
+    /// Which part of the model it is.
+    pub part: String,
+    /// case.json.
+    pub description: Value,
+    expected: Vec<u8>,
+}
+
+impl Case {
+    /// Reads case.json and expected.safetensors.
+    ///
+    /// # Errors
+    /// When one is missing or of another version.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let read = |name: &str| {
+            let path = folder.join(name);
+            std::fs::read(&path).with_context(|| format!("reading {}", path.display()))
+        };
+        let description: Value = serde_json::from_slice(&read("case.json")?).context("case.json")?;
+        let version = description["format_version"].as_u64();
+        ensure!(
+            version == Some(CASE_FORMAT_VERSION),
+            "case.json: format_version is {version:?}, this reads {CASE_FORMAT_VERSION}"
+        );
+        let part = description["part"].as_str().context("case.json: no part")?.to_owned();
+        Ok(Self { folder: folder.to_owned(), part, description, expected: read("expected.safetensors")? })
+    }
+
+    /// Shape and values of an expected tensor of numbers of any type.
+    ///
+    /// # Errors
+    /// When it is not there or of a type that is not read.
+    pub fn values(&self, name: &str) -> Result<(Vec<usize>, Vec<f64>)> {
+        let file = SafeTensors::deserialize(&self.expected).context("expected.safetensors")?;
+        let view = file.tensor(name).with_context(|| format!("expected.safetensors: {name}"))?;
+        let bytes = view.data();
+        let values = match view.dtype() {
+            Dtype::F32 => bytes.as_chunks().0.iter().map(|b| f64::from(f32::from_le_bytes(*b))).collect(),
+            Dtype::F64 => bytes.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect(),
+            Dtype::I64 => bytes.as_chunks().0.iter().map(|b| i64::from_le_bytes(*b) as f64).collect(),
+            Dtype::I32 => bytes.as_chunks().0.iter().map(|b| f64::from(i32::from_le_bytes(*b))).collect(),
+            Dtype::U8 => bytes.iter().map(|b| f64::from(*b)).collect(),
+            other => anyhow::bail!("expected.safetensors: {name} is {other}"),
+        };
+        Ok((view.shape().to_vec(), values))
+    }
+
+    /// Whether there is an expected tensor of that name.
+    pub fn has(&self, name: &str) -> bool {
+        SafeTensors::deserialize(&self.expected).is_ok_and(|file| file.tensor(name).is_ok())
+    }
+
+    /// Whole numbers.
+    ///
+    /// # Errors
+    /// As [`Self::values`], or where one is no whole number from 0 on.
+    pub fn integers(&self, name: &str) -> Result<(Vec<usize>, Vec<u32>)> {
+        let (shape, values) = self.values(name)?;
+        ensure!(
+            values.iter().all(|x| x.fract() == 0.0 && (0.0..4e9).contains(x)),
+            "{name} holds numbers that are no indices"
+        );
+        Ok((shape, values.into_iter().map(|x| x as u32).collect()))
+    }
+
+    /// A tensor on the CPU.
+    ///
+    /// # Errors
+    /// As [`Self::values`], or where it has another number of dimensions.
+    pub fn tensor<const D: usize>(&self, name: &str) -> Result<Tensor<D>> {
+        let (shape, values) = self.values(name)?;
+        ensure!(shape.len() == D, "{name} has shape {shape:?}, expected {D} dimensions");
+        let values: Vec<f32> = values.into_iter().map(|x| x as f32).collect();
+        Ok(Tensor::from_data(TensorData::new(values, shape), &Device::flex()))
+    }
+
+    /// A line for `ours` against the expected tensor `name`; their shapes must agree.
+    ///
+    /// # Errors
+    /// As [`Self::values`], or where the shapes differ.
+    pub fn line<const D: usize>(&self, name: &str, ours: Tensor<D>, tolerance: f64) -> Result<Line> {
+        let shape = ours.dims();
+        let values: Vec<f64> = ours.into_data().iter::<f64>().collect();
+        self.line_of(name, &shape, &values, tolerance)
+    }
+
+    /// As [`Self::line`], of plain values.
+    ///
+    /// # Errors
+    /// As [`Self::line`].
+    pub fn line_of(&self, name: &str, shape: &[usize], ours: &[f64], tolerance: f64) -> Result<Line> {
+        let (expected_shape, expected) = self.values(name)?;
+        ensure!(expected_shape == shape, "{name}: ours has shape {shape:?}, the reference {expected_shape:?}");
+        let worst = expected.iter().zip(ours).fold(0.0f64, |worst, (a, b)| {
+            let error = (a - b).abs();
+            if error.is_nan() { f64::INFINITY } else { worst.max(error) }
+        });
+        let case = self.folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        Ok(Line { part: format!("{}/{case}/{name}", self.part), max_abs_err: worst, tolerance })
+    }
+}
