@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-PARTS = ["decoder"]
+PARTS = ["decoder", "qwen_vision"]
 
 
 def main() -> None:

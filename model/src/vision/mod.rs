@@ -1,5 +1,7 @@
 //! Views in, tokens and embeddings out: the image encoder, the depth encoder and the text tower that scores views.
 
+pub mod parts;
+pub mod qwen;
 mod text_tower;
 mod vit;
 
