@@ -2,33 +2,33 @@
 //! (the text side of SigLIP, arXiv 2303.15343, with mean pooling).
 
 use burn::module::{Module, Param};
-use burn::nn::{Embedding, EmbeddingConfig, Initializer, LayerNorm, LayerNormConfig};
+use burn::nn::{Embedding, EmbeddingConfig, Initializer};
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
+use super::parts::{Block, BlockConfig, Keys, Norm, NormKind};
 use crate::config::TextTowerConfig;
-use crate::transformer::{TransformerBlock, TransformerBlockConfig};
 
 /// The text tower.
 #[derive(Module, Debug)]
 pub struct TextTower {
     embed_tokens: Embedding,
     position: Param<Tensor<2>>,
-    blocks: Vec<TransformerBlock>,
-    norm: LayerNorm,
+    blocks: Vec<Block>,
+    norm: Norm,
     max_tokens: usize,
 }
 
 impl TextTower {
     /// Random initial weights on `device`.
     pub fn new(config: &TextTowerConfig, vocab_size: usize, device: &Device) -> Self {
-        let block = TransformerBlockConfig { width: config.width, heads: config.heads, mlp_width: 2 * config.width };
+        let block = BlockConfig::new(config.width, config.heads, 2 * config.width);
         Self {
             embed_tokens: EmbeddingConfig::new(vocab_size, config.width)
                 .with_initializer(Initializer::Normal { mean: 0.0, std: 0.05 })
                 .init(device),
             position: Initializer::Normal { mean: 0.0, std: 0.02 }.init([config.max_tokens, config.width], device),
             blocks: (0..config.layers).map(|_| block.init(device)).collect(),
-            norm: LayerNormConfig::new(config.width).init(device),
+            norm: Norm::new(NormKind::Layer, config.width, block.norm_epsilon, device),
             max_tokens: config.max_tokens,
         }
     }
@@ -52,7 +52,7 @@ impl TextTower {
         let share = Tensor::<2>::from_data(TensorData::new(share, shape), device);
         let mut x = self.embed_tokens.forward(ids) + self.position.val().narrow(0, 0, longest).unsqueeze::<3>();
         for block in &self.blocks {
-            x = block.forward(x, Some(&hidden));
+            x = block.forward(x, Keys::Visible(&hidden), None);
         }
         let x = self.norm.forward(x);
         let width = x.dims()[2];

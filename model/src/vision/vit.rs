@@ -2,12 +2,12 @@
 //! (arXiv 2010.11929) with learned positions and a 2x2-style patch merger as in Qwen2.5-VL (arXiv 2502.13923).
 
 use burn::module::{Module, Param};
-use burn::nn::{Initializer, LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::nn::{Initializer, Linear, LinearConfig};
 use burn::tensor::activation::gelu;
 use burn::tensor::{Device, Tensor};
 
+use super::parts::{Block, BlockConfig, Keys, Norm, NormKind, patches_from_pixels};
 use crate::config::VisionConfig;
-use crate::transformer::{TransformerBlock, TransformerBlockConfig};
 
 /// What one pass over some views gives.
 #[derive(Debug, Clone)]
@@ -23,8 +23,8 @@ pub struct ViewFeatures {
 pub struct Vit {
     patch_embed: Linear,
     position: Param<Tensor<2>>,
-    blocks: Vec<TransformerBlock>,
-    norm: LayerNorm,
+    blocks: Vec<Block>,
+    norm: Norm,
     merge_up: Linear,
     merge_down: Linear,
     patch_size: usize,
@@ -35,14 +35,14 @@ impl Vit {
     /// Random initial weights on `device`; merged tokens have `out_width` channels.
     pub fn new(config: &VisionConfig, out_width: usize, device: &Device) -> Self {
         let (across, down) = config.patches();
-        let block = TransformerBlockConfig { width: config.width, heads: config.heads, mlp_width: 2 * config.width };
+        let block = BlockConfig::new(config.width, config.heads, 2 * config.width);
         let merged_width = config.width * config.merge * config.merge;
         Self {
             patch_embed: LinearConfig::new(config.in_channels * config.patch_size * config.patch_size, config.width)
                 .init(device),
             position: Initializer::Normal { mean: 0.0, std: 0.02 }.init([across * down, config.width], device),
             blocks: (0..config.layers).map(|_| block.init(device)).collect(),
-            norm: LayerNormConfig::new(config.width).init(device),
+            norm: Norm::new(NormKind::Layer, config.width, block.norm_epsilon, device),
             merge_up: LinearConfig::new(merged_width, merged_width / 2).init(device),
             merge_down: LinearConfig::new(merged_width / 2, out_width).init(device),
             patch_size: config.patch_size,
@@ -52,17 +52,12 @@ impl Vit {
 
     /// `pixels`: `[views, channels, height, width]`, height and width as configured.
     pub fn forward(&self, pixels: Tensor<4>) -> ViewFeatures {
-        let [views, channels, height, width] = pixels.dims();
-        let p = self.patch_size;
-        let (down, across) = (height / p, width / p);
-        let patches = pixels.reshape([views, channels, down, p, across, p]).permute([0, 2, 4, 1, 3, 5]).reshape([
-            views,
-            down * across,
-            channels * p * p,
-        ]);
+        let [views, _, height, width] = pixels.dims();
+        let (down, across) = (height / self.patch_size, width / self.patch_size);
+        let patches = patches_from_pixels(pixels, self.patch_size);
         let mut x = self.patch_embed.forward(patches) + self.position.val().unsqueeze::<3>();
         for block in &self.blocks {
-            x = block.forward(x, None);
+            x = block.forward(x, Keys::All, None);
         }
         let x = self.norm.forward(x);
         let channels = x.dims()[2];

@@ -2,22 +2,14 @@
 //! arXiv 2010.11929), bidirectional attention and an MLP, each with a residual.
 
 use burn::module::{Module, Param};
-use burn::nn::{Initializer, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 
 use super::activation::Activation;
 use super::attention::{Keys, attend};
 use super::norm::{Norm, NormKind};
 use super::rotary::Rotary;
-
-/// How queries, keys and values are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Projections {
-    /// One matrix `[width, 3 * width]`, queries first, values last.
-    Fused,
-    /// One matrix for each.
-    Separate,
-}
+use crate::linear::Linear;
+use crate::weights::{Bias, WeightReader};
 
 /// Sizes and kinds of a [`Block`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,18 +24,42 @@ pub struct BlockConfig {
     pub norm: NormKind,
     /// Added to the norms' variance.
     pub norm_epsilon: f64,
-    /// How q, k and v are stored.
-    pub projections: Projections,
     /// Whether q, k and v have biases.
-    pub qkv_bias: bool,
+    pub qkv_bias: Bias,
     /// The MLP's nonlinearity.
     pub activation: Activation,
-    /// Whether a gate multiplies the MLP's hidden layer (with [`Activation::Silu`], SwiGLU).
-    pub gated: bool,
     /// Whether the MLP has biases.
-    pub mlp_bias: bool,
-    /// Initial scale of what each half adds (LayerScale, arXiv 2103.17239).
-    pub layer_scale: Option<f64>,
+    pub mlp_bias: Bias,
+}
+
+/// What a checkpoint calls the tensors of a block, below the block's own name.
+#[derive(Debug, Clone, Copy)]
+pub struct BlockNames {
+    /// Norm before attention.
+    pub norm_attention: &'static str,
+    /// Queries, keys and values.
+    pub projections: Projections,
+    /// The attention's output projection.
+    pub out: &'static str,
+    /// Norm before the MLP.
+    pub norm_mlp: &'static str,
+    /// The gate that multiplies the MLP's hidden layer, where there is one (with [`Activation::Silu`], SwiGLU).
+    pub gate: Option<&'static str>,
+    /// Into the MLP's hidden layer.
+    pub up: &'static str,
+    /// Out of it.
+    pub down: &'static str,
+    /// Learned scales of what attention and MLP add (LayerScale, arXiv 2103.17239), where there are some.
+    pub scales: Option<[&'static str; 2]>,
+}
+
+/// How queries, keys and values are stored.
+#[derive(Debug, Clone, Copy)]
+pub enum Projections {
+    /// One matrix, queries first, values last.
+    Fused(&'static str),
+    /// One matrix for each of q, k and v.
+    Separate([&'static str; 3]),
 }
 
 /// Pre-norm attention and MLP, each with a residual. The fields are flat, so that a stored block has one level of names.
@@ -66,7 +82,7 @@ pub struct Block {
 }
 
 impl BlockConfig {
-    /// Layer norm, fused q, k and v, exact GELU, biases everywhere: the original ViT.
+    /// Layer norm, exact GELU, biases everywhere: the original ViT.
     pub fn new(width: usize, heads: usize, mlp_width: usize) -> Self {
         Self {
             width,
@@ -74,39 +90,56 @@ impl BlockConfig {
             mlp_width,
             norm: NormKind::Layer,
             norm_epsilon: 1e-5,
-            projections: Projections::Fused,
-            qkv_bias: true,
+            qkv_bias: Bias::Yes,
             activation: Activation::Gelu,
-            gated: false,
-            mlp_bias: true,
-            layer_scale: None,
+            mlp_bias: Bias::Yes,
         }
     }
 
-    /// Random initial weights on `device`.
+    /// Random initial weights on `device`: fused q, k and v, no gate, no scales.
     pub fn init(&self, device: &Device) -> Block {
         let w = self.width;
-        let linear = |i: usize, o: usize, bias: bool| LinearConfig::new(i, o).with_bias(bias).init(device);
+        let linear = |i: usize, o: usize, bias: Bias| Linear::new(i, o, bias == Bias::Yes, device);
         let norm = || Norm::new(self.norm, w, self.norm_epsilon, device);
-        let scale = || self.layer_scale.map(|value| Initializer::Constant { value }.init([w], device));
-        let (qkv, key_value) = match self.projections {
-            Projections::Fused => (linear(w, 3 * w, self.qkv_bias), None),
-            Projections::Separate => {
-                let one = || linear(w, w, self.qkv_bias);
-                (one(), Some((one(), one())))
-            }
-        };
         Block {
             norm_attention: norm(),
-            qkv,
-            key_value,
-            out: linear(w, w, true),
-            scale_attention: scale(),
+            qkv: linear(w, 3 * w, self.qkv_bias),
+            key_value: None,
+            out: linear(w, w, Bias::Yes),
+            scale_attention: None,
             norm_mlp: norm(),
-            gate: self.gated.then(|| linear(w, self.mlp_width, self.mlp_bias)),
+            gate: None,
             up: linear(w, self.mlp_width, self.mlp_bias),
             down: linear(self.mlp_width, w, self.mlp_bias),
-            scale_mlp: scale(),
+            scale_mlp: None,
+            heads: self.heads,
+            activation: self.activation,
+        }
+    }
+
+    /// The block at `reader`, whose tensors are called `names`.
+    pub fn read(&self, names: &BlockNames, reader: &WeightReader) -> Block {
+        let w = self.width;
+        let norm = |name: &str| Norm::read(self.norm, name, w, self.norm_epsilon, reader);
+        let (qkv, key_value) = match names.projections {
+            Projections::Fused(name) => (reader.linear(name, w, 3 * w, self.qkv_bias), None),
+            Projections::Separate([query, key, value]) => {
+                let one = |name: &str| reader.linear(name, w, w, self.qkv_bias);
+                (one(query), Some((one(key), one(value))))
+            }
+        };
+        let scale = |i: usize| names.scales.map(|scales| reader.param(scales[i], [w]));
+        Block {
+            norm_attention: norm(names.norm_attention),
+            qkv,
+            key_value,
+            out: reader.linear(names.out, w, w, Bias::Yes),
+            scale_attention: scale(0),
+            norm_mlp: norm(names.norm_mlp),
+            gate: names.gate.map(|name| reader.linear(name, w, self.mlp_width, self.mlp_bias)),
+            up: reader.linear(names.up, w, self.mlp_width, self.mlp_bias),
+            down: reader.linear(names.down, self.mlp_width, w, self.mlp_bias),
+            scale_mlp: scale(1),
             heads: self.heads,
             activation: self.activation,
         }
@@ -144,6 +177,22 @@ impl Block {
     }
 }
 
+/// Runs `x` `[batch, tokens, width]` through `blocks`, and shows `seen` what goes into the first and what comes out of each.
+pub fn through(
+    blocks: &[Block],
+    x: Tensor<3>,
+    keys: Keys<'_>,
+    rotary: Option<&Rotary>,
+    seen: &mut dyn FnMut(&Tensor<3>),
+) -> Tensor<3> {
+    seen(&x);
+    blocks.iter().fold(x, |x, block| {
+        let x = block.forward(x, keys, rotary);
+        seen(&x);
+        x
+    })
+}
+
 /// `x` `[batch, tokens, width]` times a learned scale per channel, if there is one.
 fn scaled(x: Tensor<3>, scale: Option<&Param<Tensor<1>>>) -> Tensor<3> {
     match scale {
@@ -153,7 +202,7 @@ fn scaled(x: Tensor<3>, scale: Option<&Param<Tensor<1>>>) -> Tensor<3> {
 }
 
 /// The MLP of a block: `down(act(up x))`, with a gate `down(act(gate x) * up x)` (arXiv 2002.05202).
-pub(super) fn feed_forward(
+pub(crate) fn feed_forward(
     x: Tensor<3>,
     gate: Option<&Linear>,
     up: &Linear,
@@ -165,4 +214,50 @@ pub(super) fn feed_forward(
         None => activation.forward(up.forward(x)),
     };
     down.forward(hidden)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::store::ModuleSnapshot;
+    use burn::tensor::{Bool, Distribution, TensorData};
+
+    /// The committed nano checkpoint has these names.
+    #[test]
+    fn stored_names_are_flat() {
+        let block = BlockConfig::new(8, 2, 16).init(&Device::flex());
+        let mut names: Vec<String> = block.collect(None, None, false).into_iter().map(|t| t.name).collect();
+        names.sort();
+        let norm = ["beta", "gamma"];
+        let linear = ["bias", "weight"];
+        let expected: Vec<String> = [
+            ("down", linear),
+            ("norm_attention", norm),
+            ("norm_mlp", norm),
+            ("out", linear),
+            ("qkv", linear),
+            ("up", linear),
+        ]
+        .iter()
+        .flat_map(|(part, fields)| fields.map(|field| format!("{part}.{field}")))
+        .collect();
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn padding_and_other_segments_do_not_reach_a_token() {
+        let device = Device::flex();
+        let block = BlockConfig::new(8, 2, 16).init(&device);
+        let x = Tensor::<3>::random([1, 6, 8], Distribution::Normal(0.0, 1.0), &device);
+        let first = |x: Tensor<3>, keys: Keys<'_>| block.forward(x, keys, None).narrow(1, 0, 4);
+        let changed = Tensor::cat(vec![x.clone().narrow(1, 0, 4), x.clone().narrow(1, 4, 2) + 5.0], 1);
+        let hidden = Tensor::<2, Bool>::from_data(TensorData::new((0..6).map(|i| i >= 4).collect(), [1, 6]), &device);
+        let segments = crate::vision::parts::Segments::new(&[0, 4, 6]).unwrap();
+        let differs = |keys: Keys<'_>| {
+            (first(x.clone(), keys) - first(changed.clone(), keys)).abs().max().into_scalar::<f32>()
+        };
+        assert_eq!(differs(Keys::Visible(&hidden)), 0.0);
+        assert_eq!(differs(Keys::Segments(&segments)), 0.0);
+        assert!(differs(Keys::All) > 1e-3);
+    }
 }

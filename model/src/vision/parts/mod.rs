@@ -4,6 +4,7 @@
 mod activation;
 mod attention;
 mod block;
+pub(crate) mod limits;
 mod norm;
 mod patches;
 mod resample;
@@ -12,7 +13,8 @@ mod segments;
 
 pub use activation::Activation;
 pub use attention::{Keys, attend};
-pub use block::{Block, BlockConfig, Projections};
+pub(crate) use block::feed_forward;
+pub use block::{Block, BlockConfig, BlockNames, Projections, through};
 pub use norm::{Norm, NormKind};
 pub use patches::patches_from_pixels;
 pub use resample::{Axis, Filter, resize_grid};

@@ -5,6 +5,8 @@ use burn::nn::Initializer;
 use burn::tensor::module::layer_norm;
 use burn::tensor::{DType, Device, Tensor};
 
+use crate::weights::WeightReader;
+
 /// Which norm a block uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NormKind {
@@ -30,6 +32,13 @@ impl Norm {
             NormKind::Rms => None,
         };
         Self { gamma: Initializer::Ones.init([width], device), beta, epsilon }
+    }
+
+    /// The norm `name` at `reader`: `<name>.weight`, and `<name>.bias` of a layer norm.
+    pub fn read(kind: NormKind, name: &str, width: usize, epsilon: f64, reader: &WeightReader) -> Self {
+        let at = reader.enter(name);
+        let beta = (kind == NormKind::Layer).then(|| at.param("bias", [width]));
+        Self { gamma: at.param("weight", [width]), beta, epsilon }
     }
 
     /// `x`: `[.., width]`. Types narrower than 32 bits are widened for the statistics.
