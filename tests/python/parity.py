@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-PARTS = ["decoder", "qwen_vision"]
+PARTS = ["decoder", "qwen", "qwen_vision"]
 
 
 def main() -> None:

@@ -16,7 +16,11 @@ use crate::weights::{Bias, WeightReader};
 /// What a checkpoint calls the tensors of a layer.
 const LAYER: BlockNames = BlockNames {
     norm_attention: "norm1",
-    projections: Projections::Separate(["attention.attention.query", "attention.attention.key", "attention.attention.value"]),
+    projections: Projections::Separate([
+        "attention.attention.query",
+        "attention.attention.key",
+        "attention.attention.value",
+    ]),
     out: "attention.output.dense",
     norm_mlp: "norm2",
     gate: None,
@@ -118,9 +122,10 @@ impl Dinov2Config {
                 .iter()
                 .map(|&index| {
                     let stage = if index < 0 { index.saturating_add(last as i64 + 1) } else { index };
-                    usize::try_from(stage).ok().filter(|&stage| stage <= last).ok_or_else(|| {
-                        format!("out_indices has {index}, the stages are 0 to {last}")
-                    })
+                    usize::try_from(stage)
+                        .ok()
+                        .filter(|&stage| stage <= last)
+                        .ok_or_else(|| format!("out_indices has {index}, the stages are 0 to {last}"))
                 })
                 .collect::<Result<Vec<_>, _>>()?,
             (None, Some(names)) => names

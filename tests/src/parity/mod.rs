@@ -3,6 +3,7 @@
 
 mod case;
 mod decoder;
+mod qwen;
 mod qwen_vision;
 
 use std::path::{Path, PathBuf};
@@ -40,6 +41,7 @@ pub fn compare(folder: &Path) -> Result<Vec<Line>> {
     let case = Case::read(folder)?;
     let lines = match case.part.as_str() {
         "decoder" => decoder::compare(&case),
+        "qwen" => qwen::compare(&case),
         "qwen_vision" => qwen_vision::compare(&case),
         other => bail!("{}: unknown part `{other}`", folder.display()),
     };

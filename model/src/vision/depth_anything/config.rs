@@ -161,7 +161,9 @@ impl DepthAnythingConfig {
                 } else {
                     whole(1.0 / factor).map(Resize::Down)
                 };
-                resize.ok_or_else(|| format!("reassemble_factors has {factor}; whole numbers to 16 and their inverses are read"))
+                resize.ok_or_else(|| {
+                    format!("reassemble_factors has {factor}; whole numbers to 16 and their inverses are read")
+                })
             })
             .collect()
     }
@@ -169,11 +171,8 @@ impl DepthAnythingConfig {
     /// Which fused map the head reads.
     pub(super) fn head_map(&self) -> Result<usize, String> {
         let maps = self.neck_hidden_sizes.len();
-        let index = if self.head_in_index < 0 {
-            self.head_in_index.saturating_add(maps as i64)
-        } else {
-            self.head_in_index
-        };
+        let index =
+            if self.head_in_index < 0 { self.head_in_index.saturating_add(maps as i64) } else { self.head_in_index };
         usize::try_from(index)
             .ok()
             .filter(|&index| index < maps)

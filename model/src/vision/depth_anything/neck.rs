@@ -55,7 +55,13 @@ struct Reassemble {
 }
 
 impl Reassemble {
-    fn read(config: &DepthAnythingConfig, index: usize, channels: usize, resize: Resize, reader: &WeightReader) -> Self {
+    fn read(
+        config: &DepthAnythingConfig,
+        index: usize,
+        channels: usize,
+        resize: Resize,
+        reader: &WeightReader,
+    ) -> Self {
         let at = reader.enter(format!("reassemble_stage.layers.{index}"));
         let width = config.reassemble_hidden_size;
         let fused = config.fusion_hidden_size;

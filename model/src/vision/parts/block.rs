@@ -253,9 +253,8 @@ mod tests {
         let changed = Tensor::cat(vec![x.clone().narrow(1, 0, 4), x.clone().narrow(1, 4, 2) + 5.0], 1);
         let hidden = Tensor::<2, Bool>::from_data(TensorData::new((0..6).map(|i| i >= 4).collect(), [1, 6]), &device);
         let segments = crate::vision::parts::Segments::new(&[0, 4, 6]).unwrap();
-        let differs = |keys: Keys<'_>| {
-            (first(x.clone(), keys) - first(changed.clone(), keys)).abs().max().into_scalar::<f32>()
-        };
+        let differs =
+            |keys: Keys<'_>| (first(x.clone(), keys) - first(changed.clone(), keys)).abs().max().into_scalar::<f32>();
         assert_eq!(differs(Keys::Visible(&hidden)), 0.0);
         assert_eq!(differs(Keys::Segments(&segments)), 0.0);
         assert!(differs(Keys::All) > 1e-3);

@@ -53,6 +53,8 @@ pub(crate) fn side<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, 
     match Side::deserialize(deserializer)? {
         Side::One(side) => Ok(side),
         Side::Both([height, width]) if height == width => Ok(height),
-        Side::Both(sides) => Err(serde::de::Error::custom(format!("sides {sides:?} differ; only squares are supported"))),
+        Side::Both(sides) => {
+            Err(serde::de::Error::custom(format!("sides {sides:?} differ; only squares are supported")))
+        }
     }
 }

@@ -153,7 +153,10 @@ impl SiglipConfig {
         limits::epsilon("vision_config.layer_norm_eps", v.layer_norm_eps)?;
         match self.model_type {
             SiglipKind::Fixed if v.image_size < v.patch_size => {
-                return Err(format!("vision_config.image_size {} is less than a patch of {}", v.image_size, v.patch_size));
+                return Err(format!(
+                    "vision_config.image_size {} is less than a patch of {}",
+                    v.image_size, v.patch_size
+                ));
             }
             SiglipKind::NaFlex if v.num_patches.isqrt().pow(2) != v.num_patches => {
                 return Err(format!("vision_config.num_patches {} is no square", v.num_patches));

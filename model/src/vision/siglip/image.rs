@@ -4,9 +4,9 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Bool, Tensor, TensorData};
 
+use super::LAYER;
 use super::config::{SiglipConfig, SiglipKind};
 use super::pooling::PoolingHead;
-use super::LAYER;
 use crate::linear::Linear;
 use crate::vision::VisionError;
 use crate::vision::parts::{Axis, Block, Filter, Keys, Norm, NormKind, patches_from_pixels, resize_grid, through};
