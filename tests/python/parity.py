@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import sys
 import time
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def main() -> None:
         start = time.monotonic()
         module = importlib.import_module(f"parity_{part}")
         module.cases(options.out / part, options.seed, options.small)
-        print(f"{part}: {time.monotonic() - start:.1f} s", flush=True)
+        print(f"{part}: {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,11 @@ const FRAMES: &[&str] = &["../shared/data/livingroom1", "../shared/data/sun3d5"]
 /// What runs Open3D: on the frames, and on the points that `vantage bench scene` wrote.
 const FUSION_PEER: &str = "tests/python/bench_open3d_fusion.py";
 const CLOUDS_PEER: &str = "tests/python/bench_open3d_clouds.py";
+/// What runs transformers' decoder.
+const MODEL_PEER: &str = "tests/python/bench_torch_decoder.py";
+/// Tokens that both decoders read and generate.
+const PROMPT: &str = "256";
+const TOKENS: &str = "64";
 /// A point as `vantage bench scene` writes it: three f32, three bytes.
 const POINT_BYTES: u64 = 15;
 /// Times that everything is measured; the median counts.
@@ -54,6 +59,52 @@ pub(crate) fn scene(frames: &[PathBuf], json: bool) -> Result<()> {
     }
     if json {
         println!("{}", json!({"type": "summary", "ratios": count, "folders": folders.len()}));
+    }
+    Ok(())
+}
+
+/// `cargo xtask bench model`.
+pub(crate) fn model(json: bool) -> Result<()> {
+    let layout = Layout::find()?;
+    apt::ensure(&layout, &[apt::BUILD])?;
+    let python = peers::prepare_reference(&layout)?;
+    let program = release(&layout)?;
+    let ours = |config: &str, dtype: &str| {
+        let mut command = Command::new(&program);
+        command.args(["bench", "model", "--json", "--config", config, "--dtype", dtype]);
+        command.args(["--prompt", PROMPT, "--tokens", TOKENS, "--runs", RUNS]);
+        lines(&mut command)
+    };
+    let small = ours("decoder-42m", "f32")?;
+    let small = small.first().context("no measurement of the small decoder")?;
+    let theirs = lines(Command::new(python).arg(layout.root.join(MODEL_PEER)).args([PROMPT, TOKENS, RUNS]))?;
+    let ours_of = |name: &str| json!({"name": name, "ms": small[format!("{name}_ms")], "input": format!("prompt of {PROMPT}"), "output": "next token"});
+    let mut results = join(&[ours_of("prefill"), ours_of("decode")], &theirs)?;
+    // bound by memory, not by torch
+    results.extend(ours("decoder-500m", "f32")?);
+    for line in &results {
+        if json {
+            println!("{line}");
+        } else if line["type"] == "ratio" {
+            let number = |field: &str| line[field].as_f64().unwrap_or(f64::NAN);
+            let (name, peer) = (line["name"].as_str().unwrap_or_default(), line["peer"].as_str().unwrap_or_default());
+            println!(
+                "{name:10} ours {:8.2} ms  {peer} {:8.2} ms  ratio {:.2}",
+                number("ours_ms"),
+                number("peer_ms"),
+                number("ratio")
+            );
+        } else {
+            println!(
+                "{} of {:.0} M parameters generates at {:.0}% of the memory's bandwidth",
+                line["config"].as_str().unwrap_or_default(),
+                line["parameters"].as_f64().unwrap_or(f64::NAN) * 1e-6,
+                line["bandwidth_share"].as_f64().unwrap_or(f64::NAN) * 1e2
+            );
+        }
+    }
+    if json {
+        println!("{}", json!({"type": "summary", "results": results.len()}));
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ mod apt;
 mod bench;
 mod checks;
 mod layout;
+mod parity;
 mod peers;
 mod process;
 mod python;
@@ -61,12 +62,30 @@ enum Task {
         #[arg(long)]
         json: bool,
     },
+    /// Every stage of the model beside transformers and numpy, on small random models made for this run
+    Parity {
+        /// Of the random models
+        #[arg(long, default_value_t = 7)]
+        seed: u64,
+        /// Compare only this part; may be given several times
+        #[arg(long = "part")]
+        parts: Vec<String>,
+        /// One JSON object a line, the last one the summary
+        #[arg(long)]
+        json: bool,
+    },
     /// The checks of CI beside the tests: formatting, clippy with warnings denied, licences and sources
     Ci,
 }
 
 #[derive(Subcommand)]
 enum Bench {
+    /// The text decoder, and torch's of the same size in the same run: the ratios of the times
+    Model {
+        /// One JSON object a line, the last one the summary
+        #[arg(long)]
+        json: bool,
+    },
     /// Fusion and point clouds, and Open3D's on the same frames in the same run: the ratios of the times
     Scene {
         /// A folder of frames with color/, depth/ and trajectory.log; may be given several times
@@ -86,6 +105,8 @@ fn main() -> ExitCode {
         Task::Test { peers, filter } => run::test(peers, filter.as_deref()),
         Task::Bench { what: Bench::Scene { frames, json } } => bench::scene(&frames, json),
         Task::Soak { frames, json } => bench::soak(frames.as_deref(), json),
+        Task::Bench { what: Bench::Model { json } } => bench::model(json),
+        Task::Parity { seed, parts, json } => parity::run(seed, &parts, json),
         Task::Ci => checks::run(),
     };
     match outcome {

@@ -1,4 +1,4 @@
-//! Heavy peers that `test --peers` compares with. In: pinned requirements. Out: a Python of its own that has them.
+//! Heavy peers that `test --peers`, `parity` and `bench` compare with. In: pinned requirements. Out: a Python of its own that has them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,24 +10,56 @@ use crate::process::Step;
 use crate::{apt, python, stamp};
 
 /// Open3D fuses the same frames; its map is what ours is measured against.
-const REQUIREMENTS: &str = include_str!("peers-requirements.txt");
+const PEERS: Peers = Peers {
+    name: "peers",
+    step: "installing the heavy peers (Open3D)",
+    requirements: include_str!("peers-requirements.txt"),
+    probe: "import open3d; print(open3d.__version__)",
+};
+/// transformers computes the same models.
+const REFERENCE: Peers = Peers {
+    name: "reference",
+    step: "installing the reference of the model (torch, transformers; some gigabytes)",
+    requirements: include_str!("reference-requirements.txt"),
+    probe: "import torch, transformers; print(torch.__version__, transformers.__version__)",
+};
+
+/// A Python of its own.
+struct Peers {
+    name: &'static str,
+    step: &'static str,
+    requirements: &'static str,
+    /// Fails where something is missing.
+    probe: &'static str,
+}
 
 /// Installs the peers once and returns their Python.
 pub(crate) fn prepare(layout: &Layout) -> Result<PathBuf> {
     apt::ensure(layout, &[apt::PEERS])?;
-    let interpreter = python::find().context("no Python 3.11 to 3.13 with venv for the peers")?;
-    let executable = interpreter.executable.to_string_lossy();
-    let name = stamp::name_of([REQUIREMENTS.as_bytes(), executable.as_bytes()]);
-    let folder = layout.store.join(format!("peers-{name}"));
-    let python = folder.join("venv/bin/python");
-    stamp::once(&folder, || install(layout, &interpreter.executable, &folder, &python))?;
-    Ok(python)
+    PEERS.prepare(layout)
 }
 
-fn install(layout: &Layout, interpreter: &Path, folder: &Path, python: &Path) -> Result<()> {
-    let step = Step::begin("installing the heavy peers (Open3D)", &layout.logs(), "peers")?;
-    python::make_venv(interpreter, &folder.join("venv"), REQUIREMENTS, false, &step)?;
-    step.run(Command::new(python).args(["-c", "import open3d; print(open3d.__version__)"]))?;
-    step.done();
-    Ok(())
+/// Installs torch and transformers once and returns their Python.
+pub(crate) fn prepare_reference(layout: &Layout) -> Result<PathBuf> {
+    REFERENCE.prepare(layout)
+}
+
+impl Peers {
+    fn prepare(&self, layout: &Layout) -> Result<PathBuf> {
+        let interpreter = python::find().context("no Python 3.11 to 3.13 with venv for the peers")?;
+        let executable = interpreter.executable.to_string_lossy();
+        let name = stamp::name_of([self.requirements.as_bytes(), executable.as_bytes()]);
+        let folder = layout.store.join(format!("{}-{name}", self.name));
+        let python = folder.join("venv/bin/python");
+        stamp::once(&folder, || self.install(layout, &interpreter.executable, &folder, &python))?;
+        Ok(python)
+    }
+
+    fn install(&self, layout: &Layout, interpreter: &Path, folder: &Path, python: &Path) -> Result<()> {
+        let step = Step::begin(self.step, &layout.logs(), self.name)?;
+        python::make_venv(interpreter, &folder.join("venv"), self.requirements, false, &step)?;
+        step.run(Command::new(python).args(["-c", self.probe]))?;
+        step.done();
+        Ok(())
+    }
 }

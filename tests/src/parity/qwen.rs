@@ -29,8 +29,7 @@ pub(super) fn compare(case: &Case) -> Result<Vec<Line>> {
     let (shape, written) = case.values("written")?;
     let options =
         ReplyOptions { max_tokens: written.len(), sampling: Some(SamplerConfig::greedy()), ..ReplyOptions::default() };
-    let mut write =
-        |model: &mut QwenVl| model.reply_to_ids(&ids, &images, &options, &mut |_| ControlFlow::Continue(()));
+    let write = |model: &mut QwenVl| model.reply_to_ids(&ids, &images, &options, &mut |_| ControlFlow::Continue(()));
     let whole = |tokens: &[u32]| tokens.iter().map(|t| f64::from(*t)).collect::<Vec<_>>();
     let first = write(&mut model)?;
     lines.push(case.line_of("written", &shape, &whole(&first.tokens), 0.0)?);
