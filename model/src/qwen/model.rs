@@ -16,7 +16,7 @@ use super::tokenizer::{QwenTokenStream, QwenTokenizer};
 use crate::decoder::{Decoder, KvCache};
 use crate::sampling::{Sampler, SamplerConfig};
 use crate::vision::qwen::{Grid, QwenPreprocessor, QwenVision, QwenVisionConfig};
-use crate::weights::{Placement, WeightFiles, WeightReader};
+use crate::weights::{Placed, Placement, WeightFiles, WeightReader};
 
 /// Tokens of a prompt that are read at a time: between two chunks a caller can stop.
 const CHUNK: usize = 256;
@@ -81,6 +81,7 @@ pub struct QwenVl {
     vision: QwenVision,
     decoder: Decoder,
     placement: Placement,
+    placed: Vec<Placed>,
     read: Option<Read>,
 }
 
@@ -126,7 +127,13 @@ impl QwenVl {
         let reader = WeightReader::new(WeightFiles::open(dir)?, placement.clone());
         let (vision, decoder) = parts(&config, &vision_config, &reader);
         reader.finish()?;
-        Ok(Self { config, tokenizer, template, preprocessor, defaults, vision, decoder, placement, read: None })
+        let placed = reader.placed();
+        Ok(Self { config, tokenizer, template, preprocessor, defaults, vision, decoder, placement, placed, read: None })
+    }
+
+    /// Its weights, and the bytes that each takes.
+    pub fn placed(&self) -> &[Placed] {
+        &self.placed
     }
 
     /// The model's sizes.
@@ -145,10 +152,10 @@ impl QwenVl {
     /// [`QwenError`] where pictures and placeholders do not agree, or the prompt is too long for the model.
     pub fn prompt(&self, messages: &[Message], images: &[&ColorImage]) -> Result<(PlacedPrompt, Vec<Grid>), QwenError> {
         let ids = self.tokenizer.encode_prompt(&self.template.render(messages)?)?;
-        self.placed(&ids, images)
+        self.place(&ids, images)
     }
 
-    fn placed(&self, ids: &[u32], images: &[&ColorImage]) -> Result<(PlacedPrompt, Vec<Grid>), QwenError> {
+    fn place(&self, ids: &[u32], images: &[&ColorImage]) -> Result<(PlacedPrompt, Vec<Grid>), QwenError> {
         let grids = images
             .iter()
             .enumerate()
@@ -165,7 +172,7 @@ impl QwenVl {
     /// # Errors
     /// As [`Self::prompt`].
     pub fn logits(&self, ids: &[u32], images: &[&ColorImage]) -> Result<Tensor<2>, QwenError> {
-        let (prompt, _) = self.placed(ids, images)?;
+        let (prompt, _) = self.place(ids, images)?;
         let embedded = self.embedded(&prompt, images, 0)?;
         let mut cache = self.decoder.cache(prompt.ids.len());
         let hidden = self.decoder.read_sequence(embedded, &prompt.positions, &mut cache, CHUNK, true, &mut || true);
@@ -205,7 +212,7 @@ impl QwenVl {
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Reply, QwenError> {
         let start = Instant::now();
-        let (prompt, _) = self.placed(ids, images)?;
+        let (prompt, _) = self.place(ids, images)?;
         let prompt_tokens = prompt.ids.len();
         let (mut cache, reused_tokens) = self.reusable(&prompt, images, options.max_tokens);
         let embedded = self.embedded(&prompt, images, reused_tokens)?;

@@ -1,12 +1,18 @@
-//! `vantage bench model`: a size of the model in, its parameters, bytes, work and times on this machine out.
+//! `vantage bench model`: a size of the model, or a model folder, in; its parameters, bytes, work and times on this machine out.
 
-use anyhow::Result;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use vantage_model::DecoderConfig;
 use vantage_model::measure::{self, DecoderWork};
 use vantage_model::packed::MatrixType;
+use vantage_model::qwen::{Message, Part, QwenVl, Reply, ReplyOptions, Role};
 use vantage_model::weights::Placement;
+use vantage_scene::ColorImage;
 
 use crate::sink::stdout;
 
@@ -16,6 +22,12 @@ pub(crate) struct ModelArgs {
     /// Sizes that are measured, with random weights.
     #[arg(long, value_enum, default_value = "decoder-42m")]
     config: Size,
+    /// A Qwen2.5-VL folder instead: it is loaded, and asked two questions about one picture.
+    #[arg(long, conflicts_with_all = ["config", "prompt", "runs"])]
+    model: Option<PathBuf>,
+    /// The picture that a folder is asked about, PNG or JPEG; one of 640x480 is made up when left out.
+    #[arg(long, requires = "model")]
+    image: Option<PathBuf>,
     /// Number type of the matrices.
     #[arg(long, value_enum, default_value = "f32")]
     dtype: Dtype,
@@ -97,6 +109,9 @@ impl Size {
 
 /// Runs `vantage bench model`.
 pub(crate) fn run(args: &ModelArgs) -> Result<()> {
+    if let Some(dir) = &args.model {
+        return folder(dir, args);
+    }
     let placement = Placement::cpu(args.dtype.matrices());
     let work = DecoderWork { prompt: args.prompt as usize, tokens: args.tokens as usize, runs: args.runs as usize };
     let bandwidth = measure::read_bandwidth();
@@ -132,4 +147,95 @@ pub(crate) fn run(args: &ModelArgs) -> Result<()> {
         bandwidth * 1e-9,
         share * 1e2,
     ))
+}
+
+/// Questions of equal length; a folder is asked one after the other.
+const QUESTIONS: [&str; 2] = ["what is the chair made of?", "how many tables are there?"];
+/// Sides of the picture that is made up.
+const MADE_UP: (u32, u32) = (640, 480);
+
+/// Loads a model folder and asks it twice about one picture.
+fn folder(dir: &Path, args: &ModelArgs) -> Result<()> {
+    let picture = match &args.image {
+        Some(path) => read_picture(path)?,
+        None => made_up(),
+    };
+    let start = Instant::now();
+    let mut model = QwenVl::load(dir, Placement::cpu(args.dtype.matrices()))?;
+    let load_s = start.elapsed().as_secs_f64();
+    let weights: u64 = model.placed().iter().map(|p| p.bytes).sum();
+    let parameters: u64 = model.placed().iter().map(|p| p.parameters).sum();
+    let options = ReplyOptions { max_tokens: args.tokens as usize, ..ReplyOptions::default() };
+    let mut ask = |question: &str| -> Result<(Reply, f64)> {
+        let parts = vec![Part::Image, Part::Text(question.to_owned())];
+        let start = Instant::now();
+        let messages = [Message { role: Role::User, parts }];
+        let reply = model.reply(&messages, &[&picture], &options, &mut |_| ControlFlow::Continue(()))?;
+        Ok((reply, start.elapsed().as_secs_f64() * 1e3))
+    };
+    let mut lines = Vec::new();
+    for question in QUESTIONS {
+        let (reply, total_ms) = ask(question)?;
+        let first_ms = reply.first_token_ms.unwrap_or(total_ms);
+        let later = reply.tokens.len().saturating_sub(1);
+        lines.push(json!({
+            "type": "reply", "question": question, "prompt_tokens": reply.prompt_tokens, "reused_tokens": reply.reused_tokens,
+            "tokens": reply.tokens.len(), "first_token_ms": first_ms, "total_ms": total_ms,
+            "tokens_per_s": if later > 0 { later as f64 / (total_ms - first_ms) * 1e3 } else { 0.0 },
+        }));
+    }
+    let peak = peak_resident_bytes();
+    let first = |i: usize| lines.get(i).and_then(|line| line["first_token_ms"].as_f64()).unwrap_or(f64::NAN);
+    let share = first(1) / first(0);
+    if args.json {
+        for line in &lines {
+            stdout::print(&line.to_string())?;
+        }
+        let dtype = args.dtype.to_possible_value().map(|v| v.get_name().to_owned());
+        let summary = json!({
+            "type": "folder", "parameters": parameters, "weight_bytes": weights, "peak_resident_bytes": peak, "load_s": load_s,
+            "second_first_token_share": share, "dtype": dtype, "device": "cpu", "threads": rayon::current_num_threads(),
+        });
+        return stdout::print(&summary.to_string());
+    }
+    stdout::print(&format!(
+        "{:.2} thousand million parameters, {:.2} GB of weights, loaded in {load_s:.1} s",
+        parameters as f64 * 1e-9,
+        weights as f64 * 1e-9
+    ))?;
+    for line in &lines {
+        let number = |field: &str| line[field].as_f64().unwrap_or(f64::NAN);
+        stdout::print(&format!(
+            "{} prompt tokens, {} of them read before: first token after {:.0} ms, then {:.2} tokens/s",
+            line["prompt_tokens"],
+            line["reused_tokens"],
+            number("first_token_ms"),
+            number("tokens_per_s")
+        ))?;
+    }
+    let peak = peak.map_or_else(|| "unknown".to_owned(), |bytes| format!("{:.2} GB", bytes as f64 * 1e-9));
+    stdout::print(&format!("second first token at {:.0}% of the first; most memory {peak}", share * 1e2))
+}
+
+fn read_picture(path: &Path) -> Result<ColorImage> {
+    let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+    let picture = image::load_from_memory(&bytes).with_context(|| format!("{}: no PNG or JPEG", path.display()))?;
+    let rgb = picture.to_rgb8();
+    ensure!(rgb.width() > 0 && rgb.height() > 0, "{}: it has no pixels", path.display());
+    Ok(ColorImage { width: rgb.width(), height: rgb.height(), data: rgb.into_raw() })
+}
+
+/// Slopes of colour: the time does not depend on what is seen.
+fn made_up() -> ColorImage {
+    let (width, height) = MADE_UP;
+    let pixel = |x: u32, y: u32| [x * 255 / width, y * 255 / height, (x + y) % 256].map(|v| v as u8);
+    let data = (0..height).flat_map(|y| (0..width).flat_map(move |x| pixel(x, y))).collect();
+    ColorImage { width, height, data }
+}
+
+/// The most memory that this process has had resident, mapped weights included, as Linux counts it.
+fn peak_resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
