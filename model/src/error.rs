@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::grammar::GrammarError;
+use crate::weights::WeightFilesError;
 
 /// Why a model could not be loaded, saved or asked.
 #[derive(Debug, thiserror::Error)]
@@ -23,14 +24,17 @@ pub enum ModelError {
         /// What is wrong.
         reason: String,
     },
-    /// model.safetensors is not usable.
-    #[error("{origin}: model.safetensors: {fault}")]
+    /// A tensor of the weights is not usable.
+    #[error("{origin}: weights: {fault}")]
     Weights {
         /// The model folder.
         origin: String,
         /// What is wrong, naming the tensor.
         fault: WeightsFault,
     },
+    /// A file of the weights is not usable.
+    #[error(transparent)]
+    WeightFiles(#[from] WeightFilesError),
     /// tokenizer.json is not usable.
     #[error("tokenizer: {reason}")]
     Tokenizer {
@@ -56,7 +60,7 @@ pub enum ModelError {
     },
 }
 
-/// What is wrong with model.safetensors.
+/// What is wrong with the tensors of a weight file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WeightsFault {
     /// The header or its offsets do not fit the file.

@@ -1,10 +1,8 @@
 //! Packed rows and a vector in, dot products out; packed rows in, floats out. Plain loops over arrays that the compiler
 //! vectorises for the processor it runs on (`pulp`).
 
-use half::f16;
-
 use super::numbers::{Bf16, F16, F32, Number};
-use super::quantize::{GROUP, GROUP_BYTES_4, Quantized};
+use super::quantize::{GROUP, GROUP_BYTES_4, Quantized, SCALE_BYTES};
 use super::{PackedMatrix, Values};
 
 /// Sums kept side by side: two registers of AVX-512, four of AVX2.
@@ -73,11 +71,12 @@ impl DotRows<'_> {
         unpack: impl Fn(&[u8; BYTES]) -> [f32; GROUP],
     ) {
         let x = self.x.as_chunks::<GROUP>().0;
-        let codes = matrix.codes.as_chunks::<BYTES>().0;
+        let codes = matrix.codes.as_slice().as_chunks::<BYTES>().0;
+        let all_scales = F16::split(matrix.scales.as_slice());
         for (i, y) in self.out.iter_mut().enumerate() {
             let row = (self.first + i) * matrix.groups;
             let codes = codes.get(row..row + matrix.groups).unwrap_or_default();
-            let scales = matrix.scales.get(row..row + matrix.groups).unwrap_or_default();
+            let scales = all_scales.get(row..row + matrix.groups).unwrap_or_default();
             *y = dot_groups::<BYTES, FUSED>(codes, scales, x, &unpack);
         }
     }
@@ -117,11 +116,12 @@ impl UnpackRows<'_> {
 
     #[inline(always)]
     fn groups<const BYTES: usize>(self, matrix: &Quantized, unpack: impl Fn(&[u8; BYTES]) -> [f32; GROUP]) {
-        let codes = matrix.codes.as_chunks::<BYTES>().0;
+        let codes = matrix.codes.as_slice().as_chunks::<BYTES>().0;
+        let all_scales = F16::split(matrix.scales.as_slice());
         for (i, row) in self.out.chunks_exact_mut(self.matrix.columns.max(1)).enumerate() {
             let start = (self.first + i) * matrix.groups;
             let codes = codes.get(start..start + matrix.groups).unwrap_or_default();
-            let scales = matrix.scales.get(start..start + matrix.groups).unwrap_or_default();
+            let scales = all_scales.get(start..start + matrix.groups).unwrap_or_default();
             for ((out, codes), scale) in row.chunks_mut(GROUP).zip(codes).zip(scales) {
                 let scale = read_scale(*scale);
                 for (x, code) in out.iter_mut().zip(unpack(codes)) {
@@ -185,7 +185,7 @@ fn dot_floats<const FUSED: bool>(w: &[f32], x: &[f32]) -> f32 {
 #[inline(always)]
 fn dot_groups<const BYTES: usize, const FUSED: bool>(
     codes: &[[u8; BYTES]],
-    scales: &[f16],
+    scales: &[[u8; SCALE_BYTES]],
     x: &[[f32; GROUP]],
     unpack: &impl Fn(&[u8; BYTES]) -> [f32; GROUP],
 ) -> f32 {
@@ -211,8 +211,8 @@ fn unpack_4(codes: &[u8; GROUP_BYTES_4]) -> [f32; GROUP] {
 }
 
 #[inline(always)]
-fn read_scale(scale: f16) -> f32 {
-    F16::read(scale.to_le_bytes())
+fn read_scale(scale: [u8; SCALE_BYTES]) -> f32 {
+    F16::read(scale)
 }
 
 #[inline(always)]

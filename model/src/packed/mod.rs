@@ -8,19 +8,23 @@ mod kernels;
 mod multiply;
 mod numbers;
 mod quantize;
+mod stored;
 mod synthetic;
 
 use rayon::prelude::*;
 use safetensors::Dtype;
+use serde::{Deserialize, Serialize};
 
 use crate::weights::StoredTensor;
 use numbers::{Bf16, F16, F32, Number};
 
 pub use quantize::GROUP;
 use quantize::{Quantized, int4, int8};
+pub(crate) use stored::{CODES, SCALES, code_shapes};
 
 /// How a matrix is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum MatrixType {
     /// 32-bit floats.
     F32,
@@ -42,6 +46,27 @@ impl MatrixType {
             Dtype::F16 => Some(Self::F16),
             Dtype::BF16 => Some(Self::Bf16),
             _ => None,
+        }
+    }
+
+    /// The safetensors type of floats; none for codes.
+    pub fn stored(self) -> Option<Dtype> {
+        match self {
+            Self::F32 => Some(Dtype::F32),
+            Self::F16 => Some(Dtype::F16),
+            Self::Bf16 => Some(Dtype::BF16),
+            Self::Int8 | Self::Int4 => None,
+        }
+    }
+
+    /// As options and files write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
+            Self::Int4 => "int4",
         }
     }
 
@@ -197,7 +222,7 @@ fn converted<N: Number>(stored: &StoredTensor) -> Bytes {
 }
 
 /// Row-major index of the first value that is not finite, as its exponent bits tell; `None` also where it holds no floats.
-fn first_not_finite(stored: &StoredTensor) -> Option<usize> {
+pub(crate) fn first_not_finite(stored: &StoredTensor) -> Option<usize> {
     fn find<N: Number>(bytes: &[u8]) -> Option<usize> {
         const CHUNK: usize = 1 << 16;
         let chunk_of = |numbers: &[N::Raw]| numbers.iter().fold(false, |any, &raw| any | !N::is_finite(raw));

@@ -3,19 +3,24 @@
 use half::f16;
 use rayon::prelude::*;
 
+use super::Bytes;
+
 /// Weights that share a scale.
 pub const GROUP: usize = 32;
 /// Bytes of a group of 4-bit codes: byte `i` holds weight `i` in its lower half and weight `i + 16` in its upper one, each
 /// code plus 8.
 pub(super) const GROUP_BYTES_4: usize = GROUP / 2;
 
+/// Bytes of a group's scale.
+pub(super) const SCALE_BYTES: usize = 2;
+
 /// Codes and scales, row after row; the last group of a row is filled up with zeros.
 #[derive(Debug)]
 pub(super) struct Quantized {
     /// 8 bits: [`GROUP`] signed bytes a group. 4 bits: [`GROUP_BYTES_4`] bytes.
-    pub(super) codes: Vec<u8>,
-    /// One a group.
-    pub(super) scales: Vec<f16>,
+    pub(super) codes: Bytes,
+    /// One 16-bit float a group.
+    pub(super) scales: Bytes,
     /// Groups of a row.
     pub(super) groups: usize,
 }
@@ -62,19 +67,20 @@ fn quantize(
 ) -> Quantized {
     let groups = columns.div_ceil(GROUP);
     let mut codes = vec![0u8; rows * groups * group_bytes];
-    let mut scales = vec![f16::ZERO; rows * groups];
+    let mut scales = vec![0u8; rows * groups * SCALE_BYTES];
     if groups > 0 {
-        let by_row = codes.par_chunks_mut(groups * group_bytes).zip(scales.par_chunks_mut(groups));
+        let by_row = codes.par_chunks_mut(groups * group_bytes).zip(scales.par_chunks_mut(groups * SCALE_BYTES));
         by_row.enumerate().for_each_init(
             || vec![0.0f32; groups * GROUP],
             |values, (row, (codes, scales))| {
                 read(row, &mut values[..columns]);
                 let groups = values.as_chunks::<GROUP>().0;
-                for ((group, codes), scale) in groups.iter().zip(codes.chunks_exact_mut(group_bytes)).zip(scales) {
-                    *scale = encode(group, codes);
+                let codes = codes.chunks_exact_mut(group_bytes);
+                for ((group, codes), scale) in groups.iter().zip(codes).zip(scales.as_chunks_mut().0) {
+                    *scale = encode(group, codes).to_le_bytes();
                 }
             },
         );
     }
-    Quantized { codes, scales, groups }
+    Quantized { codes: Bytes::Held(codes), scales: Bytes::Held(scales), groups }
 }

@@ -18,8 +18,8 @@ impl PackedMatrix {
         let scale = (columns.max(1) as f32).powf(-0.5);
         let groups = columns.div_ceil(GROUP);
         let quantized = |group_bytes: usize, levels: f32| Quantized {
-            codes: random_bytes(rows * groups * group_bytes, seed),
-            scales: vec![f16::from_f32(scale / levels); rows * groups],
+            codes: Bytes::Held(random_bytes(rows * groups * group_bytes, seed)),
+            scales: Bytes::Held(f16::from_f32(scale / levels).to_le_bytes().repeat(rows * groups)),
             groups,
         };
         let values = match kind {

@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use burn::module::{Param, ParamId};
 use burn::nn::{LayerNorm, LayerNormConfig, RmsNorm, RmsNormConfig};
 use burn::tensor::{DType, Device, FloatDType, Shape, Tensor, TensorData};
+use safetensors::Dtype;
 
 use super::files::{StoredTensor, WeightFiles};
 use crate::error::{ModelError, WeightsFault};
 use crate::linear::{Embedding, Linear};
-use crate::packed::{MatrixType, PackedMatrix, floats};
+use crate::packed::{CODES, MatrixType, PackedMatrix, SCALES, code_shapes, first_not_finite, floats};
 
 /// Where weights are put and in which number type.
 #[derive(Debug, Clone)]
@@ -188,7 +189,12 @@ impl WeightReader {
         match at.find("weight", stored_shape) {
             Some(stored) if self.placement.packed => {
                 match PackedMatrix::from_stored(&stored, outputs, inputs, self.placement.matrices) {
-                    Ok(matrix) => Linear::packed(Arc::new(matrix), bias),
+                    Ok(matrix) => {
+                        if MatrixType::of_stored(stored.dtype) != Some(self.placement.matrices) {
+                            stored.release();
+                        }
+                        Linear::packed(Arc::new(matrix), bias)
+                    }
                     Err(index) => {
                         at.not_finite("weight", index);
                         Linear::of_param(self.placeholder([inputs, outputs]), bias)
@@ -264,11 +270,14 @@ impl WeightReader {
         norm
     }
 
-    /// Ends the reading: nothing may be missing, misshapen or not finite, and nothing may be left over.
+    /// Ends the reading: every file must have its digest where that is known ([`WeightFiles::open`]); nothing may be missing,
+    /// misshapen or not finite, and nothing may be left over.
     ///
     /// # Errors
-    /// [`ModelError::Weights`] with everything that was found, by name.
+    /// [`ModelError::WeightFiles`] with the file whose digest is wrong, else [`ModelError::Weights`] with everything that was
+    /// found, by name.
     pub fn finish(&self) -> Result<(), ModelError> {
+        self.files.finish_hashes()?;
         let ledger = self.ledger();
         let mut faults = ledger.faults.clone();
         if !ledger.missing.is_empty() {
@@ -334,9 +343,44 @@ impl WeightReader {
             self.not_finite(name, index);
             return None;
         }
+        stored.release();
+        Some(self.on_device(values, shape))
+    }
+
+    fn on_device<const D: usize>(&self, values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
         let dtype: DType = self.placement.activations().into();
         let data = TensorData::new(values, shape).convert_dtype(dtype);
-        Some(Tensor::from_data(data, (&self.placement.device, dtype)))
+        Tensor::from_data(data, (&self.placement.device, dtype))
+    }
+
+    /// The matrix `name` that an import quantised, over the pages of its file ([`crate::packed`]).
+    fn quantized(&self, name: &str, rows: usize, columns: usize) -> Option<PackedMatrix> {
+        let [codes_name, scales_name] = [CODES, SCALES].map(|end| self.full(&format!("{name}{end}")));
+        let (codes, scales) = (self.files.get(&codes_name), self.files.get(&scales_name));
+        let mut ledger = self.ledger();
+        ledger.asked.extend([codes_name.clone(), scales_name.clone()]);
+        let (Some(codes), Some(scales)) = (codes, scales) else {
+            ledger.missing.push(scales_name);
+            return None;
+        };
+        if !(codes.dtype == Dtype::U8 && scales.dtype == Dtype::F16) {
+            ledger.faults.push(WeightsFault::NumberType {
+                tensor: codes_name,
+                stored: format!("{} with scales in {}", codes.dtype, scales.dtype),
+                expected: "U8 with scales in F16".to_owned(),
+            });
+            return None;
+        }
+        let Some(matrix) = PackedMatrix::from_codes(codes, scales, rows, columns) else {
+            let expected = code_shapes(MatrixType::Int4, rows, columns).unwrap_or_default()[0].to_vec();
+            ledger.faults.push(WeightsFault::Shape { tensor: codes_name, stored: codes.shape.clone(), expected });
+            return None;
+        };
+        if let Some(index) = first_not_finite(scales) {
+            ledger.faults.push(WeightsFault::NotFinite { tensor: scales_name, index });
+            return None;
+        }
+        (!ledger.spoiled()).then_some(matrix)
     }
 
     fn activation_bytes(&self) -> usize {
