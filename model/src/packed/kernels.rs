@@ -10,9 +10,10 @@ const LANES: usize = 16;
 /// Independent rows of sums, so that the adder's latency is hidden.
 const CHAINS: usize = 4;
 
-/// Dot products of rows `first..first + out.len()` with `x`, `[columns]` (for quantised rows filled up with zeros to whole groups).
-pub(super) fn dot_rows(matrix: &PackedMatrix, first: usize, x: &[f32], out: &mut [f32]) {
-    pulp::Arch::new().dispatch(DotRows { matrix, first, x, out });
+/// Dot products of rows `first..first + out.len()` with `x`, `[columns]`. For quantised rows `x` is filled up with zeros to whole
+/// groups, and `x_sums` are their sums.
+pub(super) fn dot_rows(matrix: &PackedMatrix, first: usize, x: &[f32], x_sums: &[f32], out: &mut [f32]) {
+    pulp::Arch::new().dispatch(DotRows { matrix, first, x, x_sums, out });
 }
 
 /// Unpacks whole rows from `first` on into `out`, `[rows, columns]`.
@@ -29,6 +30,7 @@ struct DotRows<'a> {
     matrix: &'a PackedMatrix,
     first: usize,
     x: &'a [f32],
+    x_sums: &'a [f32],
     out: &'a mut [f32],
 }
 
@@ -48,10 +50,8 @@ impl DotRows<'_> {
             Values::F32(bytes) => self.floats::<F32, FUSED>(bytes.as_slice()),
             Values::F16(bytes) => self.floats::<F16, FUSED>(bytes.as_slice()),
             Values::Bf16(bytes) => self.floats::<Bf16, FUSED>(bytes.as_slice()),
-            Values::Int8(codes) => {
-                self.groups::<GROUP, FUSED>(codes, |codes| std::array::from_fn(|i| f32::from(codes[i].cast_signed())));
-            }
-            Values::Int4(codes) => self.groups::<GROUP_BYTES_4, FUSED>(codes, unpack_4),
+            Values::Int8(codes) => self.groups::<Fold8, GROUP, FUSED>(codes),
+            Values::Int4(codes) => self.groups::<Fold4, GROUP_BYTES_4, FUSED>(codes),
         }
     }
 
@@ -65,11 +65,7 @@ impl DotRows<'_> {
     }
 
     #[inline(always)]
-    fn groups<const BYTES: usize, const FUSED: bool>(
-        self,
-        matrix: &Quantized,
-        unpack: impl Fn(&[u8; BYTES]) -> [f32; GROUP],
-    ) {
+    fn groups<F: Fold<BYTES>, const BYTES: usize, const FUSED: bool>(self, matrix: &Quantized) {
         let x = self.x.as_chunks::<GROUP>().0;
         let codes = matrix.codes.as_slice().as_chunks::<BYTES>().0;
         let all_scales = F16::split(matrix.scales.as_slice());
@@ -77,7 +73,7 @@ impl DotRows<'_> {
             let row = (self.first + i) * matrix.groups;
             let codes = codes.get(row..row + matrix.groups).unwrap_or_default();
             let scales = all_scales.get(row..row + matrix.groups).unwrap_or_default();
-            *y = dot_groups::<BYTES, FUSED>(codes, scales, x, &unpack);
+            *y = dot_groups::<F, BYTES, FUSED>(codes, scales, x, self.x_sums);
         }
     }
 }
@@ -181,22 +177,78 @@ fn dot_floats<const FUSED: bool>(w: &[f32], x: &[f32]) -> f32 {
     sum(&sums) + rest.iter().zip(x_rest).map(|(w, x)| w * x).sum::<f32>()
 }
 
-/// A row of groups: within a group the codes are multiplied, then the sums by the group's scale.
+/// Groups whose scales are unpacked together.
+const BLOCK: usize = 16;
+
+/// Codes of a group as floats, folded to half a group: lane `i` is what codes `i` and `i + 16` add up to with their inputs. The
+/// second number is what every code is too large by.
+trait Fold<const BYTES: usize> {
+    const EXCESS: f32;
+    fn fold<const FUSED: bool>(codes: &[u8; BYTES], x: &[f32; GROUP]) -> [f32; LANES];
+}
+
+struct Fold8;
+struct Fold4;
+
+impl Fold<GROUP> for Fold8 {
+    const EXCESS: f32 = 0.0;
+
+    #[inline(always)]
+    fn fold<const FUSED: bool>(codes: &[u8; GROUP], x: &[f32; GROUP]) -> [f32; LANES] {
+        let code = |i: usize| i32::from(codes[i].cast_signed()) as f32;
+        let mut out = [0.0; LANES];
+        for i in 0..LANES {
+            out[i] = multiply_add::<FUSED>(code(i), x[i], code(i + LANES) * x[i + LANES]);
+        }
+        out
+    }
+}
+
+impl Fold<GROUP_BYTES_4> for Fold4 {
+    const EXCESS: f32 = 8.0;
+
+    #[inline(always)]
+    fn fold<const FUSED: bool>(codes: &[u8; GROUP_BYTES_4], x: &[f32; GROUP]) -> [f32; LANES] {
+        let mut out = [0.0; LANES];
+        for i in 0..LANES {
+            let code = i32::from(codes[i]);
+            let (low, high) = ((code & 0xF) as f32, (code >> 4) as f32);
+            out[i] = multiply_add::<FUSED>(low, x[i], high * x[i + LANES]);
+        }
+        out
+    }
+}
+
+/// A row of groups with `x` and the sum of `x` in each group.
 #[inline(always)]
-fn dot_groups<const BYTES: usize, const FUSED: bool>(
+fn dot_groups<F: Fold<BYTES>, const BYTES: usize, const FUSED: bool>(
     codes: &[[u8; BYTES]],
     scales: &[[u8; SCALE_BYTES]],
     x: &[[f32; GROUP]],
-    unpack: &impl Fn(&[u8; BYTES]) -> [f32; GROUP],
+    x_sums: &[f32],
 ) -> f32 {
-    let mut sums = [0.0f32; GROUP];
-    for ((codes, scale), x) in codes.iter().zip(scales).zip(x) {
-        let (w, scale) = (unpack(codes), read_scale(*scale));
-        for i in 0..GROUP {
-            sums[i] = multiply_add::<FUSED>(w[i] * x[i], scale, sums[i]);
+    // two runs of sums, so that one waits while the other adds
+    let mut sums = [[0.0f32; LANES]; 2];
+    let mut excess = [0.0f32; BLOCK];
+    let rows = codes.chunks(BLOCK).zip(scales.chunks(BLOCK)).zip(x.chunks(BLOCK).zip(x_sums.chunks(BLOCK)));
+    for ((codes, scales), (x, x_sums)) in rows {
+        let mut unpacked = [0.0f32; BLOCK];
+        for (out, scale) in unpacked.iter_mut().zip(scales) {
+            *out = read_scale(*scale);
+        }
+        for (i, sum) in x_sums.iter().enumerate() {
+            excess[i] = multiply_add::<FUSED>(unpacked[i], *sum, excess[i]);
+        }
+        for (i, (codes, x)) in codes.iter().zip(x).enumerate() {
+            let part = F::fold::<FUSED>(codes, x);
+            let sums = &mut sums[i % 2];
+            for lane in 0..LANES {
+                sums[lane] = multiply_add::<FUSED>(part[lane], unpacked[i], sums[lane]);
+            }
         }
     }
-    sums.iter().sum()
+    let total: f32 = sums[0].iter().zip(&sums[1]).map(|(a, b)| a + b).sum();
+    total - F::EXCESS * excess.iter().sum::<f32>()
 }
 
 /// The codes of one group.

@@ -38,8 +38,11 @@ impl PackedMatrix {
 
     fn one(&self, x: &[f32], y: &mut [f32]) {
         let x = self.in_whole_groups(x);
+        let quantised = matches!(self.values, Values::Int8(_) | Values::Int4(_));
+        let groups = if quantised { x.as_chunks::<GROUP>().0 } else { &[] };
+        let x_sums: Vec<f32> = groups.iter().map(|group| group.iter().sum()).collect();
         let rows = self.task_rows();
-        y.par_chunks_mut(rows).enumerate().for_each(|(i, y)| dot_rows(self, i * rows, &x, y));
+        y.par_chunks_mut(rows).enumerate().for_each(|(i, y)| dot_rows(self, i * rows, &x, &x_sums, y));
     }
 
     /// Each row is unpacked once and multiplied with every row of `x`.

@@ -27,30 +27,44 @@ pub(super) struct Quantized {
 
 /// 8-bit codes of `rows` rows that `read` gives.
 pub(super) fn int8(columns: usize, read: impl Fn(usize, &mut [f32]) + Sync, rows: usize) -> Quantized {
-    quantize(columns, read, rows, GROUP, |group, codes| {
-        let largest = group.iter().fold(0.0f32, |m, x| m.max(x.abs()));
-        let scale = f16::from_f32(largest / 127.0);
-        let inverse = inverse(scale);
-        for (code, x) in codes.iter_mut().zip(group) {
-            *code = ((x * inverse).round_ties_even().clamp(-127.0, 127.0) as i8).cast_unsigned();
-        }
-        scale
-    })
+    quantize(
+        columns,
+        read,
+        rows,
+        GROUP,
+        #[inline(always)]
+        |group, codes| {
+            let largest = group.iter().fold(0.0f32, |m, x| m.max(x.abs()));
+            let scale = f16::from_f32(largest / 127.0);
+            let inverse = inverse(scale);
+            for (code, x) in codes.iter_mut().zip(group) {
+                *code = ((x * inverse).round_ties_even().clamp(-127.0, 127.0) as i8).cast_unsigned();
+            }
+            scale
+        },
+    )
 }
 
 /// 4-bit codes of `rows` rows that `read` gives. The weight of the largest magnitude gets the code -8, of which there is no
 /// positive twin: the scale is negative where it is positive (as in llama.cpp's Q4_0).
 pub(super) fn int4(columns: usize, read: impl Fn(usize, &mut [f32]) + Sync, rows: usize) -> Quantized {
-    quantize(columns, read, rows, GROUP_BYTES_4, |group, codes| {
-        let extreme = group.iter().fold(0.0f32, |m, &x| if x.abs() > m.abs() { x } else { m });
-        let scale = f16::from_f32(extreme / -8.0);
-        let inverse = inverse(scale);
-        let code = |x: f32| ((x * inverse).round_ties_even().clamp(-8.0, 7.0) + 8.0) as u8;
-        for (i, byte) in codes.iter_mut().enumerate() {
-            *byte = code(group[i]) | code(group[i + GROUP_BYTES_4]) << 4;
-        }
-        scale
-    })
+    quantize(
+        columns,
+        read,
+        rows,
+        GROUP_BYTES_4,
+        #[inline(always)]
+        |group, codes| {
+            let extreme = group.iter().fold(0.0f32, |m, &x| if x.abs() > m.abs() { x } else { m });
+            let scale = f16::from_f32(extreme / -8.0);
+            let inverse = inverse(scale);
+            let code = |x: f32| ((x * inverse).round_ties_even().clamp(-8.0, 7.0) + 8.0) as u8;
+            for (i, byte) in codes.iter_mut().enumerate() {
+                *byte = code(group[i]) | code(group[i + GROUP_BYTES_4]) << 4;
+            }
+            scale
+        },
+    )
 }
 
 /// `1 / scale`, or 0 where a group is so small that its scale is zero: all its codes are then zero.
@@ -75,12 +89,30 @@ fn quantize(
             |values, (row, (codes, scales))| {
                 read(row, &mut values[..columns]);
                 let groups = values.as_chunks::<GROUP>().0;
-                let codes = codes.chunks_exact_mut(group_bytes);
-                for ((group, codes), scale) in groups.iter().zip(codes).zip(scales.as_chunks_mut().0) {
-                    *scale = encode(group, codes).to_le_bytes();
-                }
+                pulp::Arch::new().dispatch(EncodeRow { groups, group_bytes, codes, scales, encode: &encode });
             },
         );
     }
     Quantized { codes: Bytes::Held(codes), scales: Bytes::Held(scales), groups }
+}
+
+/// One row, as `pulp` calls it: rounding is one instruction on the processors that have it, and a call elsewhere.
+struct EncodeRow<'a, E> {
+    groups: &'a [[f32; GROUP]],
+    group_bytes: usize,
+    codes: &'a mut [u8],
+    scales: &'a mut [u8],
+    encode: &'a E,
+}
+
+impl<E: Fn(&[f32; GROUP], &mut [u8]) -> f16> pulp::WithSimd for EncodeRow<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let codes = self.codes.chunks_exact_mut(self.group_bytes);
+        for ((group, codes), scale) in self.groups.iter().zip(codes).zip(self.scales.as_chunks_mut().0) {
+            *scale = (self.encode)(group, codes).to_le_bytes();
+        }
+    }
 }
