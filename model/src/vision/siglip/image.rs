@@ -63,6 +63,11 @@ impl PatchBatch {
         Ok(Self { patches, grids, padding })
     }
 
+    /// `[views, room, patch * patch * channels]`.
+    pub fn patches(&self) -> &Tensor<3> {
+        &self.patches
+    }
+
     /// Rows and columns of each view's patches.
     pub fn grids(&self) -> &[[usize; 2]] {
         &self.grids
