@@ -3,6 +3,9 @@
 /// Why an input does not fit a tower.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VisionError {
+    /// An empty batch.
+    #[error("there is no view to encode")]
+    NoView,
     /// Pixels with another number of channels.
     #[error("the pixels have {given} channels, the encoder reads {expected}")]
     Channels {

@@ -70,9 +70,12 @@ impl DepthPreprocessor {
     /// Normalised pixels `[views, 3, height, width]` of `images`, which get one size.
     ///
     /// # Errors
-    /// [`VisionError::Picture`] when there is nothing in a picture, it is too thin, or its bytes do not fit its size;
+    /// [`VisionError::NoView`] without pictures, [`VisionError::Picture`] when there is nothing in a picture, it is too thin, or its bytes do not fit its size;
     /// [`VisionError::Sizes`] when the pictures get different sizes.
     pub fn pixels(&self, images: &[&ColorImage], device: &Device) -> Result<Tensor<4>, VisionError> {
+        if images.is_empty() {
+            return Err(VisionError::NoView);
+        }
         let (values, size) = self.reader.planes(images, |image| self.resized(image))?;
         let shape = [images.len(), CHANNELS, size.height, size.width];
         Ok(Tensor::from_data(TensorData::new(values, shape), device))

@@ -96,9 +96,12 @@ impl SiglipPreprocessor {
     /// `images` as the image tower reads them.
     ///
     /// # Errors
-    /// [`VisionError::Picture`] when there is nothing in a picture or its bytes do not fit its size, [`VisionError::Sizes`]
+    /// [`VisionError::NoView`] without pictures, [`VisionError::Picture`] when there is nothing in a picture or its bytes do not fit its size, [`VisionError::Sizes`]
     /// when pictures are not resized and their sizes differ.
     pub fn read(&self, images: &[&ColorImage], device: &Device) -> Result<ImageInput, VisionError> {
+        if images.is_empty() {
+            return Err(VisionError::NoView);
+        }
         match self.shape {
             Shape::Fixed(to) => {
                 let own = |image: &ColorImage| PixelSize { width: image.width as usize, height: image.height as usize };
@@ -185,8 +188,10 @@ mod tests {
                 assert!(full, "{height}x{width} in {most}: {rows}x{columns}");
             }
         }
-        // transformers 5.24: get_image_size_for_max_num_patches(480, 640, 16, 256)
+        // transformers 5.24: get_image_size_for_max_num_patches
         assert_eq!(naflex_size(480, 640, 16, 256), (224, 288));
+        assert_eq!(naflex_size(1, 3000, 16, 7), (16, 112));
+        assert_eq!(naflex_size(777, 31, 16, 256), (1216, 48));
     }
 
     #[test]
