@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-PARTS = ["decoder", "qwen", "qwen_vision"]
+PARTS = ["decoder", "depth_anything", "qwen", "qwen_vision", "siglip"]
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ use std::path::Path;
 use vantage_tests::parity;
 
 /// Parts that must have a case.
-const PARTS: &[&str] = &["decoder", "qwen", "qwen_vision"];
+const PARTS: &[&str] = &["decoder", "depth_anything", "qwen", "qwen_vision", "siglip"];
 
 #[test]
 fn every_stage_equals_its_reference() {

@@ -242,6 +242,9 @@ impl Dinov2 {
 
     fn embed(&self, pixels: &Tensor<4>) -> Result<Tensor<3>, VisionError> {
         let [views, channels, height, width] = pixels.dims();
+        if views == 0 {
+            return Err(VisionError::NoView);
+        }
         if channels != self.channels {
             return Err(VisionError::Channels { given: channels, expected: self.channels });
         }

@@ -3,6 +3,9 @@
 /// Why an input does not fit a tower.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VisionError {
+    /// An empty batch.
+    #[error("there is no view to encode")]
+    NoView,
     /// Pixels with another number of channels.
     #[error("the pixels have {given} channels, the encoder reads {expected}")]
     Channels {
@@ -70,13 +73,29 @@ pub enum VisionError {
         to_height: usize,
     },
     /// Views of different size in one batch.
-    #[error("view {index} has {given} values after preprocessing, the first has {expected}; give views of one size")]
+    #[error("view {index} becomes {given:?} pixels (height, width), the first {expected:?}; give views of one size")]
     Sizes {
         /// Which view.
         index: usize,
-        /// Its values.
-        given: usize,
+        /// Its height and width.
+        given: (usize, usize),
         /// The first view's.
-        expected: usize,
+        expected: (usize, usize),
+    },
+    /// A preprocessor_config.json that cannot be used.
+    #[error("{file}: {reason}")]
+    Preprocessor {
+        /// The file, with its folder.
+        file: String,
+        /// The field, its value and what would be right.
+        reason: String,
+    },
+    /// A config that did not pass its check.
+    #[error("the head reads fused map {index}, the neck gives {maps}; check the config before the weights are read")]
+    FusedMap {
+        /// Which map.
+        index: usize,
+        /// How many there are.
+        maps: usize,
     },
 }

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
+use vantage_scene::ColorImage;
 
 use super::{CASE_FORMAT_VERSION, Line};
 
@@ -87,6 +88,22 @@ impl Case {
         ensure!(shape.len() == D, "{name} has shape {shape:?}, expected {D} dimensions");
         let values: Vec<f32> = values.into_iter().map(|x| x as f32).collect();
         Ok(Tensor::from_data(TensorData::new(values, shape), &Device::flex()))
+    }
+
+    /// The pictures as bytes, `image.0`, `image.1`, ...
+    ///
+    /// # Errors
+    /// Where one is no `[height, width, 3]` of bytes.
+    pub fn images(&self) -> Result<Vec<ColorImage>> {
+        let names = (0..).map(|number| format!("image.{number}")).take_while(|name| self.has(name));
+        names
+            .map(|name| {
+                let (shape, bytes) = self.integers(&name)?;
+                let [height, width, 3] = shape[..] else { anyhow::bail!("{name} has shape {shape:?}") };
+                let data = bytes.into_iter().map(u8::try_from).collect::<Result<_, _>>()?;
+                Ok(ColorImage::new(u32::try_from(width)?, u32::try_from(height)?, data)?)
+            })
+            .collect()
     }
 
     /// A line for `ours` against the expected tensor `name`; their shapes must agree.

@@ -3,8 +3,10 @@
 
 mod case;
 mod decoder;
+mod depth_anything;
 mod qwen;
 mod qwen_vision;
+mod siglip;
 
 use std::path::{Path, PathBuf};
 
@@ -41,8 +43,10 @@ pub fn compare(folder: &Path) -> Result<Vec<Line>> {
     let case = Case::read(folder)?;
     let lines = match case.part.as_str() {
         "decoder" => decoder::compare(&case),
+        "depth_anything" => depth_anything::compare(&case),
         "qwen" => qwen::compare(&case),
         "qwen_vision" => qwen_vision::compare(&case),
+        "siglip" => siglip::compare(&case),
         other => bail!("{}: unknown part `{other}`", folder.display()),
     };
     let lines = lines.with_context(|| format!("comparing {}", folder.display()))?;

@@ -6,7 +6,6 @@ use burn::tensor::{Device, Tensor};
 use vantage_model::packed::MatrixType;
 use vantage_model::vision::qwen::{QwenPreprocessor, QwenVision, QwenVisionConfig};
 use vantage_model::weights::{Placement, WeightFiles, WeightReader};
-use vantage_scene::ColorImage;
 
 use super::{Case, Line};
 
@@ -18,7 +17,7 @@ pub(super) fn compare(case: &Case) -> Result<Vec<Line>> {
     let preprocessor = QwenPreprocessor::from_json(&file("preprocessor_config.json")?, "preprocessor_config.json")?;
     preprocessor.check_against(&config, "preprocessor_config.json")?;
 
-    let images = images(case)?;
+    let images = case.images()?;
     let pixels = preprocessor.pixels(&images.iter().collect::<Vec<_>>())?;
     let grids = pixels.grids.clone();
     let thw: Vec<f64> = grids.iter().flat_map(|g| [g.frames, g.height, g.width]).map(|side| side as f64).collect();
@@ -45,17 +44,4 @@ pub(super) fn compare(case: &Case) -> Result<Vec<Line>> {
         lines.push(case.line("tokens", stages.tokens, TOLERANCE)?);
     }
     Ok(lines)
-}
-
-/// The pictures as bytes, `image.0`, `image.1`, ...
-fn images(case: &Case) -> Result<Vec<ColorImage>> {
-    let names = (0..).map(|number| format!("image.{number}")).take_while(|name| case.has(name));
-    names
-        .map(|name| {
-            let (shape, bytes) = case.integers(&name)?;
-            let [height, width, 3] = shape[..] else { anyhow::bail!("{name} has shape {shape:?}") };
-            let data = bytes.into_iter().map(u8::try_from).collect::<Result<_, _>>()?;
-            Ok(ColorImage::new(u32::try_from(width)?, u32::try_from(height)?, data)?)
-        })
-        .collect()
 }

@@ -6,6 +6,8 @@ mod conv;
 mod head;
 mod model;
 mod neck;
+mod preprocess;
 
 pub use config::{DepthAnythingConfig, DepthKind};
 pub use model::DepthAnything;
+pub use preprocess::DepthPreprocessor;

@@ -35,15 +35,13 @@ impl DepthAnything {
     /// patches: metres or, of a relative model, inverse depth without a unit.
     ///
     /// # Errors
-    /// [`VisionError`] when the pixels have another number of channels or are smaller than a patch.
+    /// [`VisionError`] when the pixels have another number of channels or are smaller than a patch, or when the config was not
+    /// checked.
     pub fn forward(&self, pixels: &Tensor<4>) -> Result<Tensor<3>, VisionError> {
-        let patches = self.backbone.patches(pixels);
         let maps = self.feature_maps(pixels)?;
-        let finest = maps.into_iter().nth(self.head_map);
-        let [views, _, height, width] = pixels.dims();
-        // a config that passed its check has this map
-        let map = finest.ok_or(VisionError::SmallerThanAPatch { height, width, patch: views })?;
-        Ok(self.head.forward(map, patches))
+        let wrong = VisionError::FusedMap { index: self.head_map, maps: maps.len() };
+        let map = maps.into_iter().nth(self.head_map).ok_or(wrong)?;
+        Ok(self.head.forward(map, self.backbone.patches(pixels)))
     }
 
     /// The neck's fused maps `[views, fusion_hidden_size, h, w]`, coarse to fine.

@@ -250,7 +250,7 @@ mod tests {
         let block = BlockConfig::new(8, 2, 16).init(&device);
         let x = Tensor::<3>::random([1, 6, 8], Distribution::Normal(0.0, 1.0), &device);
         let first = |x: Tensor<3>, keys: Keys<'_>| block.forward(x, keys, None).narrow(1, 0, 4);
-        let changed = Tensor::cat(vec![x.clone().narrow(1, 0, 4), x.clone().narrow(1, 4, 2) + 5.0], 1);
+        let changed = Tensor::cat(vec![x.clone().narrow(1, 0, 4), x.clone().narrow(1, 4, 2).flip([2])], 1);
         let hidden = Tensor::<2, Bool>::from_data(TensorData::new((0..6).map(|i| i >= 4).collect(), [1, 6]), &device);
         let segments = crate::vision::parts::Segments::new(&[0, 4, 6]).unwrap();
         let differs =

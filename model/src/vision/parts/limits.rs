@@ -38,7 +38,8 @@ pub(crate) fn epsilon(field: &str, value: f64) -> Result<(), String> {
     if value > 0.0 && value < 1.0 { Ok(()) } else { Err(format!("{field} is {value}, it must lie between 0 and 1")) }
 }
 
-fn within(field: &str, value: usize, most: usize) -> Result<(), String> {
+/// From 1 to `most`.
+pub(crate) fn within(field: &str, value: usize, most: usize) -> Result<(), String> {
     if (1..=most).contains(&value) { Ok(()) } else { Err(format!("{field} is {value}, it must be 1 to {most}")) }
 }
 

@@ -4,10 +4,13 @@
 mod activation;
 mod attention;
 mod block;
+mod levels;
 pub(crate) mod limits;
 mod norm;
 mod patches;
+mod picture_config;
 mod resample;
+mod resize;
 mod rotary;
 mod segments;
 
@@ -15,8 +18,11 @@ pub use activation::Activation;
 pub use attention::{Keys, attend};
 pub(crate) use block::feed_forward;
 pub use block::{Block, BlockConfig, BlockNames, Projections, through};
+pub(crate) use levels::Levels;
 pub use norm::{Norm, NormKind};
 pub use patches::patches_from_pixels;
+pub(crate) use picture_config::{PictureConfig, PictureReader, TargetSize};
 pub use resample::{Axis, Filter, resize_grid};
+pub(crate) use resize::{PixelSize, resize_bytes};
 pub use rotary::Rotary;
 pub use segments::{Segments, SegmentsError};

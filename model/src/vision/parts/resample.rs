@@ -121,3 +121,93 @@ pub fn resize_grid(grid: Tensor<3>, rows: &Axis, columns: &Axis) -> Tensor<2> {
     let wide = matrix(columns).unsqueeze::<3>().expand([rows.output(), columns.output(), columns.input()]).matmul(tall);
     wide.reshape([rows.output() * columns.output(), width]).cast(dtype)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::{Device, Distribution};
+    use proptest::prelude::*;
+
+    const FILTERS: [Filter; 3] = [Filter::TriangleAntialias, Filter::CubicAntialias, Filter::Cubic];
+
+    fn apply(axis: &Axis, input: &[f64]) -> Vec<f64> {
+        axis.taps().map(|(first, weights)| input[first..].iter().zip(weights).map(|(x, w)| x * w).sum()).collect()
+    }
+
+    fn assert_close(given: &[f64], expected: &[f64]) {
+        assert_eq!(given.len(), expected.len());
+        for (a, b) in given.iter().zip(expected) {
+            assert!((a - b).abs() < 1e-12, "{given:?} against {expected:?}");
+        }
+    }
+
+    #[test]
+    fn enlarging_equals_values_by_hand() {
+        // centres of 4 new samples in units of 2 old ones: 0.25, 0.75, 1.25, 1.75; a quarter or three between neighbours
+        let twice = Axis::new(2, 4, Filter::TriangleAntialias).unwrap();
+        assert_close(&apply(&twice, &[0.0, 1.0]), &[0.0, 0.25, 0.75, 1.0]);
+        // torch 2.15: interpolate(.., mode="bicubic"), exact in binary
+        let cubic = Axis::new(4, 8, Filter::Cubic).unwrap();
+        let step = [0.0, -0.035_156_25, -0.105_468_75, 0.226_562_5, 0.773_437_5, 1.105_468_75, 1.035_156_25, 1.0];
+        assert_close(&apply(&cubic, &[0.0, 0.0, 1.0, 1.0]), &step);
+    }
+
+    #[test]
+    fn shrinking_averages() {
+        // a triangle of radius 2 around 1 and 3, cut at the borders: samples at 0.5, 1.5, 2.5 weigh 3 : 3 : 1
+        let half = Axis::new(4, 2, Filter::TriangleAntialias).unwrap();
+        assert_close(&apply(&half, &[7.0, 14.0, 21.0, 28.0]), &[12.0, 23.0]);
+        // torch 2.15: interpolate(.., mode="bicubic", antialias=True), in 64 bits
+        let cubic = Axis::new(4, 3, Filter::CubicAntialias).unwrap();
+        let expected = [8.329_519_450_800_914, 17.5, 26.670_480_549_199_084];
+        assert_close(&apply(&cubic, &[7.0, 14.0, 21.0, 28.0]), &expected);
+    }
+
+    #[test]
+    fn empty_axes_are_none() {
+        for filter in FILTERS {
+            assert!(Axis::new(0, 3, filter).is_none() && Axis::new(3, 0, filter).is_none());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn weights_sum_to_one_and_stay_inside(input in 1usize..70, output in 1usize..70, filter in prop::sample::select(&FILTERS[..])) {
+            let axis = Axis::new(input, output, filter).unwrap();
+            prop_assert_eq!((axis.input(), axis.output()), (input, output));
+            for (first, weights) in axis.taps() {
+                prop_assert!(first + weights.len() <= input && !weights.is_empty());
+                prop_assert!((weights.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+            }
+        }
+
+        #[test]
+        fn one_size_is_the_identity(size in 1usize..40, filter in prop::sample::select(&FILTERS[..])) {
+            let input: Vec<f64> = (0..size).map(|i| ((i * 37) % 11) as f64).collect();
+            let output = apply(&Axis::new(size, size, filter).unwrap(), &input);
+            for (a, b) in input.iter().zip(output) {
+                prop_assert!((a - b).abs() < 1e-9);
+            }
+        }
+    }
+
+    #[test]
+    fn a_grid_is_resized_along_rows_and_columns() {
+        let device = Device::flex();
+        let grid = Tensor::<3>::random([3, 4, 5], Distribution::Normal(0.0, 1.0), &device);
+        let axis = |from, to| Axis::new(from, to, Filter::Cubic).unwrap();
+        let (rows, columns) = (axis(3, 5), axis(4, 2));
+        let values: Vec<f64> = grid.clone().into_data().iter::<f64>().collect();
+        let given: Vec<f64> = resize_grid(grid, &rows, &columns).into_data().iter::<f64>().collect();
+        for channel in 0..5 {
+            let column = |c: usize| apply(&rows, &[0, 1, 2].map(|r| values[(r * 4 + c) * 5 + channel]));
+            let tall: Vec<Vec<f64>> = (0..4).map(column).collect();
+            for r in 0..5 {
+                let wide = apply(&columns, &[0, 1, 2, 3].map(|c| tall[c][r]));
+                for c in 0..2 {
+                    assert!((given[(r * 2 + c) * 5 + channel] - wide[c]).abs() < 1e-5);
+                }
+            }
+        }
+    }
+}

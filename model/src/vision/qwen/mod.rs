@@ -5,7 +5,6 @@ mod config;
 mod error;
 mod layout;
 mod preprocess;
-mod resample;
 mod smart_resize;
 mod tower;
 

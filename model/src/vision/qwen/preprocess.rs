@@ -9,8 +9,8 @@ use vantage_scene::ColorImage;
 use super::config::QwenVisionConfig;
 use super::error::QwenVisionError;
 use super::layout::Grid;
-use super::resample::{PixelSize, resize_bicubic};
 use super::smart_resize::{MAX_ASPECT_RATIO, smart_resize};
+use crate::vision::parts::{Filter, Levels, PixelSize, resize_bytes};
 
 /// Bytes of a pixel.
 const CHANNELS: usize = 3;
@@ -53,8 +53,7 @@ pub struct QwenPreprocessor {
     patch_size: usize,
     temporal_patch_size: usize,
     merge_size: usize,
-    /// The normalised value of every byte, for each channel.
-    levels: [[f32; 256]; CHANNELS],
+    levels: Levels,
 }
 
 /// preprocessor_config.json; fields that do not matter here (processor names, `do_convert_rgb`) are not read.
@@ -153,21 +152,9 @@ impl File {
         None
     }
 
-    /// The value of every byte. Rounded as the reference rounds, which folds the scale into mean and deviation.
-    fn levels(&self) -> [[f32; 256]; CHANNELS] {
-        let unscale = if self.do_rescale { (1.0 / self.rescale_factor) as f32 } else { 1.0 };
-        std::array::from_fn(|channel| {
-            let mean = self.image_mean[channel] as f32 * unscale;
-            let std = self.image_std[channel] as f32 * unscale;
-            std::array::from_fn(|level| {
-                let level = level as f32;
-                match (self.do_normalize, self.do_rescale) {
-                    (true, _) => (level - mean) / std,
-                    (false, true) => level * self.rescale_factor as f32,
-                    (false, false) => level,
-                }
-            })
-        })
+    fn levels(&self) -> Levels {
+        let scale = self.do_rescale.then_some(self.rescale_factor);
+        Levels::new(scale, self.do_normalize.then_some((self.image_mean, self.image_std)))
     }
 }
 
@@ -264,7 +251,7 @@ impl QwenPreprocessor {
     fn append_patches(&self, image: &ColorImage, grid: Grid, values: &mut Vec<f32>, row_width: usize) {
         let from = PixelSize { width: image.width as usize, height: image.height as usize };
         let to = PixelSize { width: grid.width * self.patch_size, height: grid.height * self.patch_size };
-        let resized = resize_bicubic(&image.data, from, to);
+        let resized = resize_bytes(&image.data, from, to, Filter::CubicAntialias);
         let (patch, merge) = (self.patch_size, self.merge_size);
         let start = values.len();
         values.resize(start + grid.height * grid.width * row_width, 0.0);
@@ -285,7 +272,7 @@ impl QwenPreprocessor {
         let patch = self.patch_size;
         let frame = patch * patch;
         for (channel, (row, levels)) in
-            row.chunks_exact_mut(self.temporal_patch_size * frame).zip(&self.levels).enumerate()
+            row.chunks_exact_mut(self.temporal_patch_size * frame).zip(self.levels.channels()).enumerate()
         {
             let (first, others) = row.split_at_mut(frame);
             for (y, line) in first.chunks_exact_mut(patch).enumerate() {

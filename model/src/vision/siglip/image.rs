@@ -49,6 +49,9 @@ impl PatchBatch {
     pub fn new(patches: Tensor<3>, grids: Vec<[usize; 2]>) -> Result<Self, VisionError> {
         let [views, room, _] = patches.dims();
         let fault = |reason: String| VisionError::Grids { views, patches: room, reason };
+        if views == 0 {
+            return Err(VisionError::NoView);
+        }
         if grids.len() != views {
             return Err(fault(format!("there are {} grids", grids.len())));
         }
@@ -61,6 +64,11 @@ impl PatchBatch {
         let device = patches.device();
         let padding = Tensor::from_data(TensorData::new::<bool, _>(padding, [views, room]), &device);
         Ok(Self { patches, grids, padding })
+    }
+
+    /// `[views, room, patch * patch * channels]`.
+    pub fn patches(&self) -> &Tensor<3> {
+        &self.patches
     }
 
     /// Rows and columns of each view's patches.
@@ -141,8 +149,11 @@ impl SiglipImage {
         if self.naflex {
             return Err(VisionError::Kind { expected: "sequences of patches (NaFlex)", given: "pixels" });
         }
-        let [_, channels, height, width] = pixels.dims();
+        let [views, channels, height, width] = pixels.dims();
         let patch = self.patch_size;
+        if views == 0 {
+            return Err(VisionError::NoView);
+        }
         if channels != self.channels {
             return Err(VisionError::Channels { given: channels, expected: self.channels });
         }
@@ -166,10 +177,15 @@ impl SiglipImage {
             let position = self.position_at(rows, columns, Filter::TriangleAntialias).ok_or_else(|| {
                 VisionError::Grids { views, patches: room, reason: format!("({rows}, {columns}) is empty") }
             })?;
-            let width = position.dims()[1];
             // padding stands at the first place, as in the reference; nobody reads it
-            let padding = position.clone().narrow(0, 0, 1).expand([room - rows * columns, width]);
-            let position = if room > rows * columns { Tensor::cat(vec![position, padding], 0) } else { position };
+            let free = room - rows * columns;
+            let position = if free > 0 {
+                let width = position.dims()[1];
+                let first = position.clone().narrow(0, 0, 1).expand([free, width]);
+                Tensor::cat(vec![position, first], 0)
+            } else {
+                position
+            };
             positions.push(position.unsqueeze::<3>());
         }
         Ok(self.patch_embed.forward(batch.patches.clone()) + Tensor::cat(positions, 0))

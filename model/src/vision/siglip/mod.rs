@@ -5,11 +5,13 @@ mod config;
 mod image;
 mod model;
 mod pooling;
+mod preprocess;
 mod text;
 
 pub use config::{SiglipConfig, SiglipKind, SiglipTextConfig, SiglipVisionConfig};
 pub use image::{ImageFeatures, ImageInput, PatchBatch, SiglipImage};
 pub use model::Siglip;
+pub use preprocess::{SiglipPreprocessor, naflex_size};
 pub use text::{SiglipText, TextBatch};
 
 use super::parts::{BlockNames, Projections};

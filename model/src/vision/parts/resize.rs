@@ -1,5 +1,5 @@
-//! RGB bytes `[height, width, 3]` in, the same picture at another size out: antialiased bicubic resampling in fixed point,
-//! bit for bit what PyTorch's `interpolate(mode="bicubic", antialias=True)` makes of bytes, which is what the default
+//! RGB bytes `[height, width, 3]` in, the same picture at another size out: antialiased resampling in fixed point, bit for
+//! bit what PyTorch's `interpolate(mode="bicubic", antialias=True)` (or bilinear) makes of bytes, which is what the default
 //! (torchvision) image processors of transformers call.
 //!
 //! Weights are 16-bit integers with as many fraction bits as the axis's largest weight leaves. Rows are resampled first,
@@ -9,7 +9,7 @@
 
 use rayon::prelude::*;
 
-use crate::vision::parts::{Axis, Filter};
+use super::resample::{Axis, Filter};
 
 /// Width and height in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,11 +39,11 @@ struct FixedAxis {
 
 impl FixedAxis {
     /// `None` when there is nothing to resample.
-    fn new(from: usize, to: usize) -> Option<Self> {
+    fn new(from: usize, to: usize, filter: Filter) -> Option<Self> {
         if from == to {
             return None;
         }
-        let axis = Axis::new(from, to, Filter::CubicAntialias)?;
+        let axis = Axis::new(from, to, filter)?;
         let largest = axis.taps().flat_map(|(_, weights)| weights).fold(0.0, |m: f64, &w| m.max(w));
         let unit = |precision: u32| f64::from(1u32 << precision);
         let fits = |precision: u32| largest * unit(precision) + 0.5 < WEIGHT_LIMIT;
@@ -70,12 +70,12 @@ impl FixedAxis {
 }
 
 /// Resamples `rgb`, `from.height * from.width * 3` bytes, to the size `to`. No side is 0.
-pub(crate) fn resize_bicubic(rgb: &[u8], from: PixelSize, to: PixelSize) -> Vec<u8> {
-    let wide = match FixedAxis::new(from.width, to.width) {
+pub(crate) fn resize_bytes(rgb: &[u8], from: PixelSize, to: PixelSize, filter: Filter) -> Vec<u8> {
+    let wide = match FixedAxis::new(from.width, to.width, filter) {
         Some(axis) => resize_rows(rgb, from.width, &axis),
         None => rgb.to_vec(),
     };
-    match FixedAxis::new(from.height, to.height) {
+    match FixedAxis::new(from.height, to.height, filter) {
         Some(axis) => resize_columns(&wide, to.width, &axis),
         None => wide,
     }
@@ -122,20 +122,25 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const FILTERS: [Filter; 2] = [Filter::TriangleAntialias, Filter::CubicAntialias];
+
     #[test]
     fn one_pixel_fills_any_size() {
-        let out =
-            resize_bicubic(&[7, 100, 255], PixelSize { width: 1, height: 1 }, PixelSize { width: 28, height: 56 });
-        assert!(out.as_chunks::<3>().0.iter().all(|p| *p == [7, 100, 255]));
+        let (one, many) = (PixelSize { width: 1, height: 1 }, PixelSize { width: 28, height: 56 });
+        for filter in FILTERS {
+            let out = resize_bytes(&[7, 100, 255], one, many, filter);
+            assert!(out.as_chunks::<3>().0.iter().all(|p| *p == [7, 100, 255]));
+        }
     }
 
     proptest! {
         #[test]
         fn one_colour_stays_one_colour(
-            color in prop::array::uniform3(any::<u8>()), w in 1usize..300, h in 1usize..40, to_w in 1usize..90, to_h in 1usize..90
+            color in prop::array::uniform3(any::<u8>()), w in 1usize..300, h in 1usize..40, to_w in 1usize..90, to_h in 1usize..90,
+            filter in prop::sample::select(&FILTERS[..])
         ) {
             let to = PixelSize { width: to_w, height: to_h };
-            let out = resize_bicubic(&color.repeat(w * h), PixelSize { width: w, height: h }, to);
+            let out = resize_bytes(&color.repeat(w * h), PixelSize { width: w, height: h }, to, filter);
             prop_assert_eq!(out.len(), to_w * to_h * 3);
             // weights are rounded one by one: their sum may miss one by a level an axis
             for pixel in out.as_chunks::<3>().0 {
@@ -149,8 +154,8 @@ mod tests {
         fn mirrored_in_mirrored_out(data in prop::collection::vec(any::<u8>(), 9 * 3), to in 1usize..60) {
             let mirror = |row: &[u8]| row.as_chunks::<3>().0.iter().rev().flatten().copied().collect::<Vec<u8>>();
             let size = |width| PixelSize { width, height: 1 };
-            let forward = resize_bicubic(&data, size(9), size(to));
-            let backward = resize_bicubic(&mirror(&data), size(9), size(to));
+            let forward = resize_bytes(&data, size(9), size(to), Filter::CubicAntialias);
+            let backward = resize_bytes(&mirror(&data), size(9), size(to), Filter::CubicAntialias);
             for (a, b) in forward.iter().zip(mirror(&backward)) {
                 prop_assert!(a.abs_diff(b) <= 1);
             }
