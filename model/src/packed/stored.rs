@@ -72,6 +72,14 @@ impl PackedMatrix {
         })
     }
 
+    /// The bytes of a matrix of floats; none of a quantised one.
+    pub(crate) fn float_bytes(&self) -> &[u8] {
+        match &self.values {
+            Values::F32(bytes) | Values::F16(bytes) | Values::Bf16(bytes) => bytes.as_slice(),
+            Values::Int8(_) | Values::Int4(_) => &[],
+        }
+    }
+
     /// All weights as floats, `[rows, columns]` row-major.
     pub(crate) fn to_floats(&self) -> Vec<f32> {
         let mut values = vec![0.0; self.rows * self.columns];

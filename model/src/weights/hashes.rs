@@ -152,16 +152,6 @@ impl Drop for HashCheck {
     }
 }
 
-/// Hashes all `files` and waits; `read` hears of the bytes, from several threads.
-pub(crate) fn check_now(files: &[Expected], read: &(dyn Fn(u64) + Sync)) -> Result<(), WeightFilesError> {
-    let count = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS).min(files.len());
-    let (stop, next) = (AtomicBool::new(false), AtomicUsize::new(0));
-    thread::scope(|scope| {
-        let threads: Vec<_> = (0..count).map(|_| scope.spawn(|| hash_all(files, &next, &stop, read))).collect();
-        threads.into_iter().fold(Ok(()), |result, thread| result.and(joined(thread.join())))
-    })
-}
-
 /// What a thread found; one that did not come to an end has checked nothing.
 fn joined(result: thread::Result<Result<(), WeightFilesError>>) -> Result<(), WeightFilesError> {
     result.unwrap_or_else(|_| {

@@ -46,7 +46,7 @@ pub(crate) fn find(dir: &Path) -> Result<Layout, WeightFilesError> {
         if !present.iter().any(|name| name == SINGLE) {
             return Err(WeightFilesError::None { dir: dir.to_owned() });
         }
-        if let Some(other) = present.iter().find(|name| *name != SINGLE) {
+        if let Some(other) = present.iter().find(|name| *name != SINGLE && is_shard(name)) {
             let reason = format!("is not there, although {other} lies beside {SINGLE}; remove one of them");
             return Err(WeightFilesError::Index { path: index, reason });
         }
@@ -67,12 +67,17 @@ pub(crate) fn find(dir: &Path) -> Result<Layout, WeightFilesError> {
         }
         inside(dir, file)?;
     }
-    if let Some(unread) = present.iter().find(|name| !files.contains(name)) {
+    if let Some(unread) = present.iter().find(|name| !files.contains(name) && is_shard(name)) {
         return Err(fault(format!("it does not name {unread}, which lies beside it; remove one of them")));
     }
     let place = |file: &String| files.binary_search(file).unwrap_or(0);
     let placed = parsed.weight_map.0.iter().map(|(tensor, file)| (tensor.clone(), place(file))).collect();
     Ok(Layout { files, placed: Some(placed) })
+}
+
+/// Whether a file is called as one of the model's own; others may lie beside it.
+fn is_shard(name: &str) -> bool {
+    name.starts_with("model")
 }
 
 /// Names of the weight files in `dir`, sorted; an adapter's is none of the model's.
@@ -173,7 +178,10 @@ mod tests {
             (fault(&[], Some("{")), "EOF"),
             (fault(&[], Some(r#"{"weight_map":{"x":"a","x":"b"}}"#)), "x stands there twice"),
             (fault(&["a.safetensors"], Some(&names("b.safetensors"))), "names b.safetensors, which is not there"),
-            (fault(&["a.safetensors", "c.safetensors"], Some(&names("a.safetensors"))), "does not name c.safetensors"),
+            (
+                fault(&["a.safetensors", "model-3.safetensors"], Some(&names("a.safetensors"))),
+                "does not name model-3.safetensors",
+            ),
         ];
         for (error, says) in cases {
             assert!(error.contains(says), "{error}: {says}");

@@ -12,7 +12,7 @@ use safetensors::Dtype;
 use super::files::{StoredTensor, WeightFiles};
 use crate::error::{ModelError, WeightsFault};
 use crate::linear::{Embedding, Linear};
-use crate::packed::{CODES, MatrixType, PackedMatrix, SCALES, code_shapes, first_not_finite, floats};
+use crate::packed::{CODES, GROUP, MatrixType, PackedMatrix, SCALES, code_shapes, first_not_finite, floats};
 
 /// Where weights are put and in which number type.
 #[derive(Debug, Clone)]
@@ -175,15 +175,29 @@ impl WeightReader {
     fn linear_of(&self, name: &str, stored_shape: &[usize], bias: Bias) -> Linear {
         let at = self.enter(name);
         let outputs = stored_shape.first().copied().unwrap_or(0);
-        let inputs = stored_shape.iter().skip(1).product();
+        let inputs: usize = stored_shape.iter().skip(1).product();
         let bias = (bias == Bias::Yes).then(|| at.param("bias", [outputs]));
-        at.note("weight", inputs * outputs, self.matrix_bytes(outputs, inputs), true);
+        let codes = at.files.get(&at.full(&format!("weight{CODES}"))).map(|codes| codes.bytes().len() as u64);
+        // a scale takes two bytes, for as many weights as share it
+        let scales = (outputs * inputs.div_ceil(GROUP) * 2) as u64;
+        let bytes = codes.map_or_else(|| self.matrix_bytes(outputs, inputs), |codes| codes + scales);
+        at.note("weight", inputs * outputs, bytes, true);
         if let Some(seed) = self.synthetic {
             let matrix = PackedMatrix::synthetic(outputs, inputs, self.placement.matrices, self.seed_here(seed));
             return if self.placement.packed {
                 Linear::packed(Arc::new(matrix), bias)
             } else {
                 Linear::of_param(fixed(self.unpacked(&matrix).transpose()), bias)
+            };
+        }
+        if at.has(&format!("weight{CODES}")) {
+            return match at.quantized("weight", outputs, inputs) {
+                Some(matrix) if self.placement.packed => Linear::packed(Arc::new(matrix), bias),
+                Some(matrix) => {
+                    let weight = self.on_device(matrix.to_floats(), [outputs, inputs]);
+                    Linear::of_param(fixed(weight.transpose()), bias)
+                }
+                None => Linear::of_param(self.placeholder([inputs, outputs]), bias),
             };
         }
         match at.find("weight", stored_shape) {
