@@ -7,6 +7,7 @@ mod head;
 mod model;
 mod neck;
 mod preprocess;
+mod published;
 
 pub use config::{DepthAnythingConfig, DepthKind};
 pub use model::DepthAnything;

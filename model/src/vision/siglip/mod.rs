@@ -6,6 +6,7 @@ mod image;
 mod model;
 mod pooling;
 mod preprocess;
+mod published;
 mod text;
 
 pub use config::{SiglipConfig, SiglipKind, SiglipTextConfig, SiglipVisionConfig};
