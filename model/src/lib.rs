@@ -14,6 +14,7 @@ mod error;
 mod generate;
 pub mod grammar;
 mod grounding;
+pub mod lift;
 pub mod linear;
 pub mod measure;
 mod network;

@@ -31,10 +31,7 @@ impl Rect {
 
     /// The same, wider by `by` pixels on every side.
     pub(super) fn grown(&self, by: [f32; 2]) -> Self {
-        Self {
-            min: std::array::from_fn(|k| self.min[k] - by[k]),
-            max: std::array::from_fn(|k| self.max[k] + by[k]),
-        }
+        Self { min: std::array::from_fn(|k| self.min[k] - by[k]), max: std::array::from_fn(|k| self.max[k] + by[k]) }
     }
 
     /// Whether a place lies in it.
