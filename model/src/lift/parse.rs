@@ -211,3 +211,110 @@ impl Reading {
         Ok(ReadBox { label, image, rect, is_point })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SEEN: (u32, u32) = (640, 480);
+
+    fn read(text: &str) -> Reading {
+        parse(text, &[SEEN])
+    }
+
+    /// Labels and rectangles, as whole numbers.
+    fn boxes(text: &str) -> Vec<(String, [i32; 4])> {
+        let whole = |b: ReadBox| {
+            let r = [b.rect.min[0], b.rect.min[1], b.rect.max[0], b.rect.max[1]];
+            (b.label, r.map(|x| x.round() as i32))
+        };
+        read(text).boxes.into_iter().map(whole).collect()
+    }
+
+    #[test]
+    fn the_published_format_and_its_variants_are_read() {
+        for text in [
+            "```json\n[\n\t{\"bbox_2d\": [10, 20, 110, 220], \"label\": \"chair\"}\n]\n```",
+            "[{\"bbox_2d\": [10, 20, 110, 220], \"label\": \"chair\"}]",
+            "```\n{\"bbox_2d\": [10, 20, 110, 220], \"label\": \"chair\"}\n```",
+            "Sure! Here it is:\n[{\"label\": \"chair\", \"bbox_2d\": [10, 20, 110, 220],},]\nAnswer: there.",
+            "[{'bbox_2d': [10, 20, 110, 220], 'label': 'chair'}]",
+            "[{bbox_2d: [10, 20, 110, 220], label: chair}]",
+            "[{\"bbox\": [10.2, 20.1, 109.8, 220.0], \"label\": \"chair\"}]",
+            "[{\"box_2d\": [10, 20, 110, 220], \"name\": \"chair\"}]",
+            "[{\"bounding_box\": [10, 20, 110, 220], \"object\": \"chair\"}]",
+            "[{\"bbox_2d\": [110, 220, 10, 20], \"label\": \"chair\"}]",
+            "[{\"bbox_2d\": [110, 20, 10, 220], \"label\": \"chair\"}]",
+            "[{\"bbox_2d\": [[10, 20], [110, 220]], \"label\": \"chair\"}]",
+            "[{\"bbox_2d\": [[10, 20, 110, 220]], \"label\": \"chair\"}]",
+            "[{\"bbox_2d\": \"10, 20, 110, 220\", \"label\": \"chair\"}]",
+            "[{\"bbox_2d\": \"(10,20),(110,220)\", \"label\": \"chair\"}]",
+            "[{\"bbox_2d\": [\"10\", \"20\", \"110px\", \"220\"], \"label\": \"chair\"}]",
+            "[{\"bbox_2d\": {\"x1\": 10, \"y1\": 20, \"x2\": 110, \"y2\": 220}, \"label\": \"chair\"}]",
+            "[{\"xmin\": 10, \"ymin\": 20, \"xmax\": 110, \"ymax\": 220, \"label\": \"chair\"}]",
+            "{\"objects\": [{\"bbox_2d\": [10, 20, 110, 220], \"label\": \"chair\"}]}",
+            "[{\"bbox_2d\": [10, 20, 110, 220], \"label\": \"chair\"}, {\"bbox_2d\": [30, 40",
+            "[{\"bbox_2d\": [10, 20, 110, 220], \"label\": \"chair\"",
+            "[{\"bbox_2d\": [10, 20, 110, 220], \"label\": \" chair\\n\"}]]]}}",
+            "[{\"bbox_2d\": [10, 20, 110, 220], \"label\": \"chair\"}]\n[{\"bbox_2d\": [10, 20, 110, 221], \"label\": \"chair\"}]",
+        ] {
+            assert_eq!(boxes(text), [("chair".to_owned(), [10, 20, 110, 220])], "{text}\n{:?}", read(text));
+        }
+    }
+
+    #[test]
+    fn boxes_are_clamped_and_points_get_a_rectangle() {
+        let of = |numbers: &str| boxes(&format!("[{{\"bbox_2d\": [{numbers}], \"label\": \"a\"}}]"));
+        assert_eq!(of("-30, 20, 700, 1000")[0].1, [0, 20, 640, 480]);
+        let point = read("[{\"point_2d\": [100, 200], \"label\": \"cup\"}]");
+        assert!(point.boxes[0].is_point && point.boxes[0].rect.contains(&[100.0, 200.0]));
+    }
+
+    #[test]
+    fn what_is_of_no_use_is_reported_with_its_reason() {
+        for (text, reason) in [
+            ("[{\"label\": \"chair\"}]", IgnoredReason::NoBox),
+            ("[[10, 20, 110, 220]]", IgnoredReason::NoKey),
+            ("[{\"bbox_2d\": [10, 20, 110], \"label\": \"a\"}]", IgnoredReason::Count(3)),
+            ("[{\"bbox_2d\": [10, 20, NaN, 40], \"label\": \"a\"}]", IgnoredReason::NotFinite),
+            ("[{\"bbox_2d\": [1, 2, 1e30, 4], \"label\": \"a\"}]", IgnoredReason::Absurd),
+            ("[{\"bbox_2d\": [900, 2, 950, 40], \"label\": \"a\"}]", IgnoredReason::Outside),
+            ("[{\"bbox_2d\": [10, 10, 11, 11], \"label\": \"a\"}]", IgnoredReason::TooSmall),
+            ("[{\"bbox_2d\": [10, 20, 11", IgnoredReason::Truncated),
+        ] {
+            let reading = read(text);
+            assert!(reading.boxes.is_empty(), "{text}");
+            assert_eq!(reading.ignored.first().map(|i| i.reason), Some(reason), "{text}");
+        }
+    }
+
+    #[test]
+    fn answers_are_found_around_lists() {
+        let text = "```json\n[]\n```\n**Answer:** two chairs";
+        assert_eq!((read(text).answer.as_str(), read(text).has_list), ("two chairs", true));
+        assert_eq!(read("The door is open.").answer, "The door is open.");
+        assert_eq!(read("{\"answer\": \"red\", \"objects\": []}").answer, "red");
+        assert_eq!(read(""), Reading::default());
+    }
+
+    #[test]
+    fn counts_are_bounded() {
+        let item = |i: usize| format!("{{\"bbox_2d\": [{i}, 0, {}, 40], \"label\": \"n{i}\"}},", i + 20);
+        let reading = read(&format!("[{}]", (0..400).map(item).collect::<String>()));
+        assert_eq!((reading.boxes.len(), reading.ignored.len()), (MAX_BOXES, MAX_LISTED));
+        assert_eq!(reading.ignored_more, 400 - MAX_BOXES - MAX_LISTED);
+        assert!(read(&"[{".repeat(200_000)).boxes.is_empty());
+        assert!(read(&"x".repeat(MAX_TEXT + 9)).truncated);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read(text in "([\\[\\]{}:,\"'`0-9.eE+-]|bbox_2d|label|point_2d|\\PC|\n|```){0,120}") {
+            for b in read(&text).boxes {
+                prop_assert!(b.rect.min.iter().all(|x| *x >= 0.0) && b.rect.max[0] <= 640.0 && b.rect.max[1] <= 480.0);
+                prop_assert!(!b.label.is_empty());
+            }
+        }
+    }
+}
