@@ -29,7 +29,7 @@ pub(super) enum Sight {
 
 /// What one view says about the map.
 #[derive(Debug, Clone)]
-pub struct ViewEvidence {
+pub(super) struct ViewEvidence {
     /// Size of the depth image, pixels.
     pub(super) size: [u32; 2],
     /// Depths in metres, row-major, holes filled from the map; 0 where neither knows.
@@ -38,15 +38,11 @@ pub struct ViewEvidence {
     pub(super) pixels: Vec<[f32; 2]>,
     /// For each cell whether it is seen.
     pub(super) sight: Vec<Sight>,
-    /// For each piece, how many of its cells are seen.
-    pub(super) seen: Vec<u32>,
-    /// Pixels a metre at a depth of one metre.
-    pub(super) focal: f32,
 }
 
 impl ViewEvidence {
     /// Looks from `frame` at the cells of `segments`. Holes in the depth are filled from `map`, where there are many.
-    pub fn new(frame: &RgbdFrame, segments: &MapSegments, map: Option<&TsdfMap>) -> Self {
+    pub(super) fn new(frame: &RgbdFrame, segments: &MapSegments, map: Option<&TsdfMap>) -> Self {
         let (width, height) = (frame.depth.width, frame.depth.height);
         let mut depth = frame.depth.data.clone();
         depth.resize(width as usize * height as usize, 0.0);
@@ -65,8 +61,6 @@ impl ViewEvidence {
             depth,
             pixels: Vec::with_capacity(segments.positions.len()),
             sight: Vec::with_capacity(segments.positions.len()),
-            seen: vec![0; segments.len()],
-            focal: 0.5 * (frame.camera.fx + frame.camera.fy) as f32,
         };
         let camera_from_world = frame.world_from_camera.inverse();
         let projector = Projector::new(&frame.camera);
@@ -84,11 +78,6 @@ impl ViewEvidence {
             };
             evidence.pixels.push(pixel.unwrap_or([f32::NAN; 2]));
             evidence.sight.push(sight);
-        }
-        for (piece, sight) in segments.piece_of.iter().zip(&evidence.sight) {
-            if let Some(piece) = piece.filter(|_| *sight == Sight::Seen) {
-                evidence.seen[piece as usize] += 1;
-            }
         }
         evidence
     }

@@ -23,7 +23,7 @@ const NOISY_BEND: f32 = 0.06;
 
 /// A fused surface in pieces.
 #[derive(Debug, Clone)]
-pub struct MapSegments {
+pub(super) struct MapSegments {
     /// Side of a cell, metres.
     pub(super) grid_m: f32,
     /// Mean position of each cell, metres.
@@ -64,7 +64,7 @@ impl Contact {
 impl MapSegments {
     /// Parts `cloud`, the surface of a map of voxels of side `voxel_m` (metres). Points that are not finite, or beyond the
     /// lattice of [`CellKey`], are left out.
-    pub fn from_surface(cloud: &PointCloud, voxel_m: f32) -> Self {
+    pub(super) fn from_surface(cloud: &PointCloud, voxel_m: f32) -> Self {
         let grid_m = if voxel_m.is_finite() { voxel_m.max(MIN_GRID_M) } else { MIN_GRID_M };
         let shell = shell_mask(cloud);
         let mut keyed: Vec<(CellKey, u32)> = (0..cloud.len().min(u32::MAX as usize))
@@ -111,13 +111,8 @@ impl MapSegments {
     }
 
     /// Number of pieces.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.pieces.len()
-    }
-
-    /// True when nothing but the shell is there.
-    pub fn is_empty(&self) -> bool {
-        self.pieces.is_empty()
     }
 
     /// Positions and normals of the surface points of `pieces`.
@@ -125,11 +120,6 @@ impl MapSegments {
         let cells = pieces.iter().filter_map(|p| self.pieces.get(*p as usize)).flatten();
         let range = |cell: u32| self.starts[cell as usize] as usize..self.starts[cell as usize + 1] as usize;
         cells.flat_map(|cell| self.surface[range(*cell)].iter().copied()).unzip()
-    }
-
-    /// The cells around a point of the world: its own and those beside it.
-    pub(super) fn cells_around(&self, position: [f32; 3]) -> impl Iterator<Item = u32> {
-        cell_of(position, f64::from(self.grid_m)).into_iter().flat_map(|key| self.beside(key))
     }
 
     fn beside(&self, key: CellKey) -> impl Iterator<Item = u32> {
