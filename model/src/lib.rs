@@ -15,6 +15,7 @@ mod generate;
 pub mod grammar;
 mod grounding;
 pub mod import;
+pub mod lift;
 pub mod linear;
 pub mod measure;
 mod network;

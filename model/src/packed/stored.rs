@@ -24,10 +24,6 @@ pub(crate) struct Codes<'a> {
     pub codes: &'a [u8],
     /// Bytes of `NAME.scales`.
     pub scales: &'a [u8],
-    /// Shape of `NAME.codes`.
-    pub codes_shape: [usize; 2],
-    /// Shape of `NAME.scales`.
-    pub scales_shape: [usize; 2],
 }
 
 /// Shapes of the codes and the scales of `rows` by `columns` weights; none for floats.
@@ -63,13 +59,7 @@ impl PackedMatrix {
     /// The codes and scales of a quantised matrix.
     pub(crate) fn codes(&self) -> Option<Codes<'_>> {
         let (Values::Int8(quantized) | Values::Int4(quantized)) = &self.values else { return None };
-        let [codes_shape, scales_shape] = code_shapes(self.kind(), self.rows, self.columns)?;
-        Some(Codes {
-            codes: quantized.codes.as_slice(),
-            scales: quantized.scales.as_slice(),
-            codes_shape,
-            scales_shape,
-        })
+        Some(Codes { codes: quantized.codes.as_slice(), scales: quantized.scales.as_slice() })
     }
 
     /// The bytes of a matrix of floats; none of a quantised one.
@@ -100,9 +90,10 @@ mod tests {
         for kind in [MatrixType::Int8, MatrixType::Int4] {
             let matrix = PackedMatrix::synthetic(3, 40, kind, 7);
             let parts = matrix.codes().unwrap();
+            let [codes_shape, scales_shape] = code_shapes(kind, 3, 40).unwrap();
             let views = [
-                ("w.codes", TensorView::new(Dtype::U8, parts.codes_shape.to_vec(), parts.codes).unwrap()),
-                ("w.scales", TensorView::new(Dtype::F16, parts.scales_shape.to_vec(), parts.scales).unwrap()),
+                ("w.codes", TensorView::new(Dtype::U8, codes_shape.to_vec(), parts.codes).unwrap()),
+                ("w.scales", TensorView::new(Dtype::F16, scales_shape.to_vec(), parts.scales).unwrap()),
             ];
             let files = WeightFiles::from_bytes("here", safetensors::serialize(views, None).unwrap()).unwrap();
             let (codes, scales) = (files.get("w.codes").unwrap(), files.get("w.scales").unwrap());

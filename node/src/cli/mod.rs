@@ -3,6 +3,7 @@
 mod bench;
 mod calibrate;
 mod demo;
+mod model;
 mod replay;
 
 use std::io::{IsTerminal, stderr};
@@ -25,6 +26,8 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Check the calibration of a recording, or estimate it from its motion.
     Calibrate(calibrate::CalibrateArgs),
+    /// Import, inspect and verify model folders.
+    Model(model::ModelArgs),
     /// Fuse a recording and answer questions about it.
     Replay(replay::ReplayArgs),
 }
@@ -43,6 +46,7 @@ pub fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
+        Command::Model(args) => model::run(&args),
         Command::Replay(args) => replay::run(&args),
     };
     match result {

@@ -9,11 +9,11 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 use vantage_model::DecoderConfig;
 use vantage_model::measure::{self, DecoderWork};
-use vantage_model::packed::MatrixType;
 use vantage_model::qwen::{Message, Part, QwenVl, Reply, ReplyOptions, Role};
 use vantage_model::weights::Placement;
 use vantage_scene::ColorImage;
 
+use crate::cli::model::Dtype;
 use crate::sink::stdout;
 
 /// Arguments of `vantage bench model`.
@@ -60,28 +60,6 @@ enum Size {
     /// The text decoder of Qwen2.5-VL-7B.
     #[value(name = "decoder-7b")]
     Decoder7b,
-}
-
-/// A number type of matrices.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Dtype {
-    F32,
-    F16,
-    Bf16,
-    Int8,
-    Int4,
-}
-
-impl Dtype {
-    fn matrices(self) -> MatrixType {
-        match self {
-            Self::F32 => MatrixType::F32,
-            Self::F16 => MatrixType::F16,
-            Self::Bf16 => MatrixType::Bf16,
-            Self::Int8 => MatrixType::Int8,
-            Self::Int4 => MatrixType::Int4,
-        }
-    }
 }
 
 impl Size {

@@ -1,0 +1,196 @@
+//! A scene, a question and a model that reads pictures in, an [`Answer`] with boxes in the world out.
+
+use std::time::Instant;
+
+use vantage_scene::{ColorImage, Keyframe, Scene, ViewScores, select_uniform};
+
+use super::evidence::ViewEvidence;
+use super::lifting::lift;
+use super::merge::merge;
+use super::parse::{Reading, parse};
+use super::prompt::prompt;
+use super::segments::MapSegments;
+use super::views::by_coverage;
+use crate::answer::{Answer, AskOptions, Grounding, Latency, SelectedView, ViewStrategy};
+use crate::error::ModelError;
+use crate::grounding::ObjectRegistry;
+
+/// Views read where the question's options name no number.
+pub const DEFAULT_VIEWS: usize = 4;
+/// Longest question, as for the trained model.
+const MAX_QUESTION_CHARACTERS: usize = 2000;
+/// What the model is asked to write when a view does not show the answer.
+const NOT_VISIBLE: &str = "not visible";
+
+/// A vision-language model that looks at pictures and writes.
+pub trait ViewReader {
+    /// What the model writes to `prompt` about `images`; `on_text` sees it as it comes.
+    ///
+    /// # Errors
+    /// [`ModelError`] when the model cannot be run.
+    fn read(
+        &mut self,
+        images: &[&ColorImage],
+        prompt: &str,
+        on_text: &mut dyn FnMut(&str),
+    ) -> Result<String, ModelError>;
+
+    /// The size (width, height), pixels, to which the model resizes a picture of the given size; its rectangles are in
+    /// pixels of that.
+    fn seen_size(&self, width: u32, height: u32) -> (u32, u32);
+}
+
+/// What was read off one view for the last answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LiftReport {
+    /// Keyframe id.
+    pub keyframe: u32,
+    /// What the model said, with what was ignored and why.
+    pub reading: Reading,
+    /// Of its rectangles, those that frame nothing on the map but floor, ceiling or walls, by index.
+    pub not_lifted: Vec<usize>,
+}
+
+/// Answers with a model that knows nothing of 3D.
+pub struct LiftReasoner {
+    reader: Box<dyn ViewReader>,
+    /// The map in pieces, by the scene's revision.
+    segments: Option<(u64, MapSegments)>,
+    registry: ObjectRegistry,
+    report: Vec<LiftReport>,
+}
+
+impl LiftReasoner {
+    /// Wraps a model.
+    pub fn new(reader: Box<dyn ViewReader>) -> Self {
+        Self { reader, segments: None, registry: ObjectRegistry::default(), report: Vec::new() }
+    }
+
+    /// Forgets everything of the last scene, object ids included; call it when another scene begins.
+    pub fn reset(&mut self) {
+        self.segments = None;
+        self.registry = ObjectRegistry::default();
+        self.report.clear();
+    }
+
+    /// What was read off each view for the last answer, in the order of [`Answer::views`].
+    pub fn report(&self) -> &[LiftReport] {
+        &self.report
+    }
+
+    /// Answers `question` about `scene`; `on_text` sees the model's text as it comes, view after view. Of the options, the
+    /// number of views and the strategy count here; the sampling is the reader's own. `grammar_valid` says that every view's
+    /// text held a complete list.
+    ///
+    /// # Errors
+    /// [`ModelError::EmptyScene`] when nothing was fused yet, [`ModelError::EmptyQuestion`],
+    /// [`ModelError::QuestionTooLong`], and what the reader gives.
+    pub fn ask(
+        &mut self,
+        scene: &Scene,
+        question: &str,
+        options: &AskOptions,
+        on_text: &mut dyn FnMut(&str),
+    ) -> Result<Answer, ModelError> {
+        if question.trim().is_empty() {
+            return Err(ModelError::EmptyQuestion);
+        }
+        let characters = question.chars().count();
+        if characters > MAX_QUESTION_CHARACTERS {
+            return Err(ModelError::QuestionTooLong { characters, limit: MAX_QUESTION_CHARACTERS });
+        }
+        let start = Instant::now();
+        let bounds = scene.bounds().ok_or(ModelError::EmptyScene)?;
+        let chosen = choose(scene.keyframes(), options);
+        let select_ms = millis(start);
+        let map = match self.segments.take() {
+            Some((revision, map)) if revision == scene.revision() => map,
+            _ => MapSegments::from_surface(&scene.surface(), scene.map().config().voxel_size_m),
+        };
+        let (_, map) = self.segments.insert((scene.revision(), map));
+        let evidence: Vec<ViewEvidence> =
+            chosen.iter().map(|(view, _)| ViewEvidence::new(&view.frame, map, Some(scene.map()))).collect();
+        let encode_ms = millis(start) - select_ms;
+
+        let mut first_token_ms = None;
+        let (mut raw, mut lifted) = (String::new(), Vec::new());
+        self.report.clear();
+        for (i, ((view, _), seen_there)) in chosen.iter().zip(&evidence).enumerate() {
+            let color = view.frame.color.as_ref();
+            let seen = self.reader.seen_size(color.width, color.height);
+            let text = self.reader.read(&[color], &prompt(question, seen), &mut |piece| {
+                first_token_ms.get_or_insert_with(|| millis(start));
+                on_text(piece);
+            })?;
+            if !raw.is_empty() {
+                raw.push('\n');
+            }
+            raw.push_str(&text);
+            let reading = parse(&text, &[seen]);
+            // colour and depth show the same view, perhaps at other sizes
+            let depth = &view.frame.depth;
+            let scale = [depth.width as f32 / seen.0.max(1) as f32, depth.height as f32 / seen.1.max(1) as f32];
+            let mut not_lifted = Vec::new();
+            for (k, found) in reading.boxes.iter().enumerate() {
+                match lift(map, seen_there, i, found.rect.scaled(scale), &found.label) {
+                    Some(one) => lifted.push(one),
+                    None => not_lifted.push(k),
+                }
+            }
+            self.report.push(LiftReport { keyframe: view.id, reading, not_lifted });
+        }
+        let boxes: Vec<Grounding> = merge(map, &evidence, lifted)
+            .into_iter()
+            .map(|one| Grounding {
+                id: self.registry.identify(&one.bbox),
+                label: one.label,
+                bbox: one.bbox,
+                score: one.score,
+            })
+            .collect();
+        let total_ms = millis(start);
+        Ok(Answer {
+            question: question.to_owned(),
+            answer: assemble(&self.report, &boxes),
+            reasoning: String::new(),
+            raw,
+            grammar_valid: self.report.iter().all(|view| view.reading.has_list && !view.reading.truncated),
+            views: chosen.iter().map(|(view, scores)| SelectedView { keyframe: view.id, scores: *scores }).collect(),
+            boxes,
+            bounds,
+            latency: Latency { select_ms, encode_ms, first_token_ms: first_token_ms.unwrap_or(total_ms), total_ms },
+        })
+    }
+}
+
+/// The keyframes to read. The utility of one is the share of all seen cells that it adds; blind to the question, as there
+/// is no shared space of text and views here.
+fn choose<'a>(keyframes: &'a [Keyframe], options: &AskOptions) -> Vec<(&'a Keyframe, ViewScores)> {
+    let count = options.max_views.unwrap_or(DEFAULT_VIEWS);
+    let chosen = match options.strategy {
+        ViewStrategy::Utility => by_coverage(&keyframes.iter().map(Keyframe::visible_cells).collect::<Vec<_>>(), count),
+        ViewStrategy::UniformInTime => select_uniform(keyframes.len(), count).into_iter().map(|i| (i, 0.0)).collect(),
+    };
+    let scored = |(i, utility)| Some((keyframes.get(i)?, ViewScores { utility, ..ViewScores::default() }));
+    chosen.into_iter().filter_map(scored).collect()
+}
+
+/// The answer of the view that shows most of what was asked for: of those that answer, the one with the most rectangles,
+/// then the first. Where no view answers, what was found.
+fn assemble(report: &[LiftReport], boxes: &[Grounding]) -> String {
+    let answers = report.iter().filter(|view| {
+        let said = view.reading.answer.to_lowercase();
+        !said.is_empty() && !said.contains(NOT_VISIBLE)
+    });
+    // of equals max_by_key takes the last
+    let best = answers.rev().max_by_key(|view| view.reading.boxes.len() - view.not_lifted.len());
+    match (best, boxes) {
+        (Some(view), _) => view.reading.answer.clone(),
+        (None, []) => "none of the views shows it".to_owned(),
+        (None, found) => found.iter().map(|one| one.label.as_str()).collect::<Vec<_>>().join(", "),
+    }
+}
+
+fn millis(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
+}

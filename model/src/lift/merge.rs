@@ -1,0 +1,90 @@
+//! Lifted rectangles of several views in, one object each out.
+
+use vantage_scene::OrientedBox;
+
+use super::evidence::ViewEvidence;
+use super::lifting::{Lifted, score, solid};
+use super::region::Rect;
+use super::segments::MapSegments;
+
+/// Boxes of two views with one name are one object from this overlap on...
+const SAME_NAME_IOU: f64 = 0.25;
+/// ...and from this on whatever they are called and wherever they were seen: a sofa and a couch.
+const ANY_NAME_IOU: f64 = 0.6;
+
+/// An object that one or more views show.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Merged {
+    pub(super) label: String,
+    pub(super) bbox: OrientedBox,
+    pub(super) score: f32,
+}
+
+/// Whether two names may mean the same thing: equal but for case, articles and a plural s, or with the same last word, as
+/// "chair" and "the wooden chair".
+pub(super) fn names_agree(a: &str, b: &str) -> bool {
+    let last = |name: &str| {
+        let words = name.to_lowercase();
+        let word = words.split(|c: char| !c.is_alphanumeric()).rfind(|w| !w.is_empty()).unwrap_or_default().to_owned();
+        let singular = word.strip_suffix('s').filter(|w| w.len() > 2 && !w.ends_with('s')).map(str::to_owned);
+        singular.unwrap_or(word)
+    };
+    last(a) == last(b)
+}
+
+/// Joins what is one object, the surest first; objects come in that order. `views` are all views, by [`Lifted::view`].
+pub(super) fn merge(map: &MapSegments, views: &[ViewEvidence], mut lifted: Vec<Lifted>) -> Vec<Merged> {
+    // a stable sort: of equals the earlier view's, then the earlier in its text
+    lifted.sort_by(|a, b| b.score.total_cmp(&a.score));
+    let mut groups: Vec<Vec<Lifted>> = Vec::new();
+    for one in lifted {
+        let overlap = |group: &Vec<Lifted>| {
+            let is_other_view = group.iter().all(|member| member.view != one.view);
+            let iou = group.iter().map(|member| member.bbox.iou(&one.bbox)).fold(0.0, f64::max);
+            let named = is_other_view && group.iter().any(|member| names_agree(&member.label, &one.label));
+            (iou >= ANY_NAME_IOU || (named && iou >= SAME_NAME_IOU)).then_some(iou)
+        };
+        let best = groups.iter().enumerate().filter_map(|(i, group)| Some((overlap(group)?, i)));
+        match best.max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1))).and_then(|(_, i)| groups.get_mut(i)) {
+            Some(group) => group.push(one),
+            None => groups.push(vec![one]),
+        }
+    }
+    let mut merged: Vec<Merged> = groups.iter().filter_map(|group| join(map, views, group)).collect();
+    merged.sort_by(|a, b| b.score.total_cmp(&a.score));
+    merged
+}
+
+/// One object of what views show of it: each piece of the map belongs when more speaks for it than against it.
+fn join(map: &MapSegments, views: &[ViewEvidence], group: &[Lifted]) -> Option<Merged> {
+    let first = group.first()?;
+    let framed: Vec<(&ViewEvidence, Rect)> =
+        group.iter().filter_map(|one| Some((views.get(one.view)?, one.rect))).collect();
+    let mut votes = vec![0.0f32; map.len()];
+    for one in group {
+        for (sum, vote) in votes.iter_mut().zip(&one.pick.votes) {
+            *sum += vote;
+        }
+    }
+    let pieces: Vec<u32> = (0..map.len() as u32).filter(|p| votes[*p as usize] > 0.0).collect();
+    let bbox = if group.len() > 1 { solid(map, &pieces, &framed) } else { None }.unwrap_or(first.bbox);
+    let fit = group.iter().map(|one| one.pick.fit).sum::<f32>() / group.len() as f32;
+    let support = group.iter().fold(0u32, |sum, one| sum.saturating_add(one.pick.support));
+    Some(Merged { label: first.label.clone(), bbox, score: score(fit, support) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_agree_by_what_they_name() {
+        for (a, b) in [("chair", "The wooden chair"), ("Chairs", "chair"), ("book shelf", "shelf"), ("glass", "glass")]
+        {
+            assert!(names_agree(a, b), "{a} {b}");
+        }
+        for (a, b) in [("chair", "chair leg"), ("glass", "glas"), ("table", "lamp")] {
+            assert!(!names_agree(a, b), "{a} {b}");
+        }
+    }
+}

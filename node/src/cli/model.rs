@@ -1,0 +1,203 @@
+//! `vantage model`: model folders in; imported ones, their contents and what is wrong with them out.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+use vantage_model::Reasoner;
+use vantage_model::import::import;
+use vantage_model::packed::MatrixType;
+use vantage_model::qwen::QwenVl;
+use vantage_model::weights::{Placement, WeightFiles};
+
+use crate::sink::stdout;
+
+/// Arguments of `vantage model`.
+#[derive(Debug, Args)]
+pub(crate) struct ModelArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Make a model folder of a public checkpoint: sharded, in the number type asked for, with a digest of every file.
+    Import {
+        /// A Hugging Face model folder, or one file of weights (.safetensors, .pth, .bin).
+        source: PathBuf,
+        /// The new folder.
+        #[arg(long)]
+        out: PathBuf,
+        /// Number type of the matrices; that of the source when left out. 8 and 4 bits for Qwen2.5-VL only.
+        #[arg(long, value_enum)]
+        dtype: Option<Dtype>,
+        /// Name of the model; that of the new folder when left out.
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// What a model folder holds: parameters, bytes and number types of each part.
+    Inspect {
+        /// The folder.
+        folder: PathBuf,
+        /// One JSON object a line, the last one the whole model.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Digests, names, shapes, values, tokenizer and settings of a model folder: fails with what is wrong.
+    Verify {
+        /// The folder.
+        folder: PathBuf,
+    },
+}
+
+/// A number type of matrices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Dtype {
+    F32,
+    F16,
+    Bf16,
+    Int8,
+    Int4,
+}
+
+impl Dtype {
+    /// As the model has it.
+    pub(crate) fn matrices(self) -> MatrixType {
+        match self {
+            Self::F32 => MatrixType::F32,
+            Self::F16 => MatrixType::F16,
+            Self::Bf16 => MatrixType::Bf16,
+            Self::Int8 => MatrixType::Int8,
+            Self::Int4 => MatrixType::Int4,
+        }
+    }
+}
+
+/// Runs `vantage model`.
+pub(crate) fn run(args: &ModelArgs) -> Result<()> {
+    match &args.what {
+        What::Import { source, out, dtype, name } => run_import(source, out, *dtype, name.as_deref()),
+        What::Inspect { folder, json } => inspect(folder, *json),
+        What::Verify { folder } => verify(folder),
+    }
+}
+
+fn run_import(source: &Path, out: &Path, dtype: Option<Dtype>, name: Option<&str>) -> Result<()> {
+    let folder_name = || out.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = name.map_or_else(folder_name, str::to_owned);
+    let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}")?;
+    // hidden by itself where stderr is no terminal
+    let bar = ProgressBar::new(0).with_style(style);
+    let manifest = import(source, out, &name, dtype.map(Dtype::matrices), &mut |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    })?;
+    bar.finish_and_clear();
+    let bytes: u64 = manifest.files.values().map(|file| file.bytes).sum();
+    stdout::print(&format!("{}: {} files, {:.2} GB", out.display(), manifest.files.len(), bytes as f64 * 1e-9))
+}
+
+/// Numbers and bytes of tensors of one number type.
+#[derive(Debug, Default, Clone, Copy)]
+struct Share {
+    tensors: usize,
+    parameters: u64,
+    bytes: u64,
+}
+
+fn inspect(folder: &Path, json: bool) -> Result<()> {
+    let files = WeightFiles::open(folder)?;
+    let mut parts: BTreeMap<(String, String), Share> = BTreeMap::new();
+    let mut whole = Share::default();
+    for (name, tensor) in files.iter() {
+        let dtype = tensor.dtype.to_string();
+        // 4-bit codes are two a byte; their scales are no parameters
+        let parameters = match name {
+            _ if name.ends_with(".scales") => 0,
+            _ if name.ends_with(".codes") => codes(&files, name, tensor.len()),
+            _ => tensor.len() as u64,
+        };
+        for share in [parts.entry((part(name), dtype)).or_default(), &mut whole] {
+            share.tensors += 1;
+            share.parameters += parameters;
+            share.bytes += tensor.bytes().len() as u64;
+        }
+    }
+    let line = |kind: &str, name: &str, dtype: &str, share: Share| -> Result<()> {
+        if json {
+            return stdout::print(
+                &json!({"type": kind, "name": name, "dtype": dtype, "tensors": share.tensors, "parameters": share.parameters,
+                        "bytes": share.bytes})
+                .to_string(),
+            );
+        }
+        stdout::print(&format!(
+            "{name:32} {dtype:5} {:5} tensors {:9.3} M parameters {:9.3} MB",
+            share.tensors,
+            share.parameters as f64 * 1e-6,
+            share.bytes as f64 * 1e-6
+        ))
+    };
+    for ((name, dtype), share) in &parts {
+        line("part", name, dtype, *share)?;
+    }
+    line("model", &architecture(folder)?, "", whole)
+}
+
+/// Weights that codes stand for: 8 bits each where a group has 32 bytes, else 4.
+fn codes(files: &WeightFiles, name: &str, bytes: usize) -> u64 {
+    const GROUP: u64 = vantage_model::packed::GROUP as u64;
+    let scales = name.strip_suffix("codes").and_then(|stem| files.get(&format!("{stem}scales")));
+    scales.map_or(bytes as u64, |scales| scales.len() as u64 * GROUP)
+}
+
+/// The part of a model that a tensor belongs to: its name up to the first number, at most two words.
+fn part(name: &str) -> String {
+    let words = name.split('.').take_while(|word| word.parse::<u32>().is_err()).take(2);
+    words.collect::<Vec<_>>().join(".")
+}
+
+/// `model_type` of config.json, or `vantage` where it is of this project's own form.
+fn architecture(folder: &Path) -> Result<String> {
+    let path = folder.join("config.json");
+    let bytes = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+    let config: Value = serde_json::from_slice(&bytes).with_context(|| path.display().to_string())?;
+    if config.get("point_classes").is_some() {
+        return Ok("vantage".to_owned());
+    }
+    let name = config.get("model_type").and_then(Value::as_str);
+    name.map(str::to_owned).with_context(|| format!("{}: it has no model_type", path.display()))
+}
+
+fn verify(folder: &Path) -> Result<()> {
+    let architecture = architecture(folder)?;
+    match architecture.as_str() {
+        "vantage" => drop(Reasoner::load(folder)?),
+        "qwen2_5_vl" => {
+            let files = WeightFiles::open(folder)?;
+            let largest = files.iter().max_by_key(|(_, tensor)| tensor.bytes().len());
+            let stored = largest.and_then(|(_, tensor)| MatrixType::of_stored(tensor.dtype));
+            drop(files);
+            drop(QwenVl::load(folder, Placement::cpu(stored.unwrap_or(MatrixType::Bf16)))?);
+        }
+        other => bail!(
+            "{}: config.json: model_type is `{other}`; whole models of qwen2_5_vl and of this project's own can be verified",
+            folder.display()
+        ),
+    }
+    stdout::print(&format!("{}: a good {architecture} model", folder.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::part;
+
+    #[test]
+    fn parts_are_named_by_their_first_words() {
+        let names = ["model.layers.0.mlp.up_proj.weight", "visual.blocks.3.norm1.weight", "lm_head.weight"];
+        assert_eq!(names.map(part), ["model.layers", "visual.blocks", "lm_head.weight"]);
+    }
+}
