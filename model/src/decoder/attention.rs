@@ -16,7 +16,7 @@ pub(super) enum Visible {
     /// Everything cached, and of the new tokens those up to itself.
     Causal,
     /// Not where it is true: `[batch, 1, group * tokens, keys]`.
-    Masked(Tensor<4, Bool>),
+    Masked(Box<Tensor<4, Bool>>),
 }
 
 impl Visible {
@@ -24,7 +24,7 @@ impl Visible {
     pub(super) fn masked(rows: Vec<bool>, [batch, tokens, keys]: [usize; 3], group: usize, device: &Device) -> Self {
         let mask = Tensor::<3, Bool>::from_data(TensorData::new(rows, [batch, tokens, keys]), device);
         let mask = mask.reshape([batch, 1, tokens, keys]).expand([batch, group, tokens, keys]);
-        Self::Masked(mask.reshape([batch, 1, group * tokens, keys]))
+        Self::Masked(Box::new(mask.reshape([batch, 1, group * tokens, keys])))
     }
 
     /// `Causal` in the form that the device computes best.
@@ -61,7 +61,7 @@ fn grouped(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, visible: &Visible) -> Tenso
     let q = q.reshape([batch, kv_heads, rows, head_width]).mul_scalar((head_width as f32).powf(-0.5));
     let mut scores = q.matmul(k.transpose());
     if let Visible::Masked(mask) = visible {
-        let mask = mask.clone().expand([batch, kv_heads, rows, keys]);
+        let mask = Tensor::clone(mask).expand([batch, kv_heads, rows, keys]);
         scores = scores.mask_fill(mask, HIDDEN_SCORE);
     }
     softmax(scores, 3).matmul(v)

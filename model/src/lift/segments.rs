@@ -91,6 +91,7 @@ impl MapSegments {
             for (_, i) in own {
                 let i = *i as usize;
                 let own_normal = cloud.normals.get(i).copied().unwrap_or_default();
+                #[allow(clippy::needless_range_loop)] // the same place in three arrays
                 for k in 0..3 {
                     position[k] += cloud.positions[i][k] / own.len() as f32;
                     normal[k] += own_normal[k];

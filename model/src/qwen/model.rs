@@ -288,7 +288,7 @@ impl QwenVl {
 
     fn sampling(&self, options: &ReplyOptions) -> SamplerConfig {
         let d = &self.defaults;
-        options.sampling.clone().unwrap_or_else(|| SamplerConfig {
+        options.sampling.clone().unwrap_or(SamplerConfig {
             temperature: if d.sample { d.temperature } else { 0.0 },
             top_k: d.top_k,
             top_p: d.top_p,

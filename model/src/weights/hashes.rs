@@ -205,13 +205,10 @@ mod tests {
         let long = vec![7u8; 3 * CHUNK + 5];
         let (dir, expected) = files(&[b"abc", &long, b""]);
         HashCheck::start(expected.clone()).finish().unwrap();
-        HashCheck::start(expected.clone()).finish().unwrap();
         std::fs::write(dir.path().join("0"), "abd").unwrap();
         let (was, is) = (Digest::of(b"abc").to_string(), Digest::of(b"abd").to_string());
-        for result in [HashCheck::start(expected.clone()).finish()] {
-            let error = result.unwrap_err().to_string();
-            assert!(error.contains(&was) && error.contains(&is) && error.contains("/0: "), "{error}");
-        }
+        let error = HashCheck::start(expected.clone()).finish().unwrap_err().to_string();
+        assert!(error.contains(&was) && error.contains(&is) && error.contains("/0: "), "{error}");
         std::fs::remove_file(dir.path().join("2")).unwrap();
         std::fs::write(dir.path().join("0"), "abc").unwrap();
         assert!(

@@ -41,6 +41,7 @@ mod tests {
     const MAX: u64 = 28 * 28 * 1280;
 
     /// `(height, width, factor, min_pixels, max_pixels)` and what the reference's function returned for it.
+    #[allow(clippy::type_complexity)] // a table
     const REFERENCE: &[((u32, u32, u32, u64, u64), (u32, u32))] = &[
         ((480, 640, 28, 3136, 1_003_520), (476, 644)),
         ((640, 480, 28, 3136, 1_003_520), (644, 476)),

@@ -23,6 +23,7 @@ pub struct ImageFeatures {
 
 /// What the image tower reads.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant)] // one or two live at a time, moved once
 pub enum ImageInput {
     /// `[views, channels, height, width]`, normalised: [`SiglipKind::Fixed`]. Another size than the configured one is
     /// read with interpolated positions (`interpolate_pos_encoding=True`).

@@ -62,12 +62,10 @@ impl SiglipPreprocessor {
         let parse = |e: serde_json::Error| refused(e.to_string());
         let mut json: serde_json::Value = serde_json::from_slice(bytes).map_err(parse)?;
         let naflex = config.model_type == SiglipKind::NaFlex;
-        if naflex {
-            if let Some(fields) = json.as_object_mut() {
-                fields.entry("resample").or_insert(BILINEAR.into());
-                // NaFlex files carry `"size": null`: the patch budget is the size
-                fields.remove("size");
-            }
+        if naflex && let Some(fields) = json.as_object_mut() {
+            fields.entry("resample").or_insert(BILINEAR.into());
+            // NaFlex files carry `"size": null`: the patch budget is the size
+            fields.remove("size");
         }
         let read: File = serde_json::from_value(json.clone()).map_err(parse)?;
         let picture: PictureConfig = serde_json::from_value(json).map_err(parse)?;
