@@ -91,10 +91,10 @@ impl MapSegments {
             for (_, i) in own {
                 let i = *i as usize;
                 let own_normal = cloud.normals.get(i).copied().unwrap_or_default();
-                #[allow(clippy::needless_range_loop)] // the same place in three arrays
-                for k in 0..3 {
-                    position[k] += cloud.positions[i][k] / own.len() as f32;
-                    normal[k] += own_normal[k];
+                for (to, from) in [(a, b), (b, a)] {
+                    for (sum, normal) in sums[to].iter_mut().zip(&self.normals[from]) {
+                        *sum += normal;
+                    }
                 }
                 on_shell += usize::from(shell.get(i).copied().unwrap_or(false));
                 map.surface.push((cloud.positions[i], own_normal));
