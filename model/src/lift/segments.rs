@@ -91,10 +91,9 @@ impl MapSegments {
             for (_, i) in own {
                 let i = *i as usize;
                 let own_normal = cloud.normals.get(i).copied().unwrap_or_default();
-                for (to, from) in [(a, b), (b, a)] {
-                    for (sum, normal) in sums[to].iter_mut().zip(&self.normals[from]) {
-                        *sum += normal;
-                    }
+                for k in 0..3 {
+                    position[k] += cloud.positions[i][k] / own.len() as f32;
+                    normal[k] += own_normal[k];
                 }
                 on_shell += usize::from(shell.get(i).copied().unwrap_or(false));
                 map.surface.push((cloud.positions[i], own_normal));
@@ -152,9 +151,10 @@ impl MapSegments {
         for &(a, b) in pairs {
             let (a, b) = (a as usize, b as usize);
             if is_shell[a] == is_shell[b] && dot(&self.normals[a], &self.normals[b]) > 0.5 {
-                for k in 0..3 {
-                    sums[a][k] += self.normals[b][k];
-                    sums[b][k] += self.normals[a][k];
+                for (to, from) in [(a, b), (b, a)] {
+                    for (sum, normal) in sums[to].iter_mut().zip(&self.normals[from]) {
+                        *sum += normal;
+                    }
                 }
             }
         }
