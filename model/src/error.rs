@@ -25,7 +25,7 @@ pub enum ModelError {
         reason: String,
     },
     /// A tensor of the weights is not usable.
-    #[error("{origin}: weights: {fault}")]
+    #[error("{origin}: weights (model.safetensors or its shards): {fault}")]
     Weights {
         /// The model folder.
         origin: String,
