@@ -92,6 +92,11 @@ impl Embedding {
         Self { weight: None, packed: Some((table, device)) }
     }
 
+    /// Whether the table, and with it the whole part, is packed for the CPU.
+    pub fn is_packed(&self) -> bool {
+        self.packed.is_some()
+    }
+
     /// Rows `ids`, `[batch, tokens, width]`. An id beyond the table gives a row of zeros.
     pub fn rows(&self, ids: &[Vec<u32>], device: &Device) -> Tensor<3> {
         let (batch, tokens) = (ids.len(), ids.iter().map(Vec::len).max().unwrap_or(0));

@@ -187,9 +187,17 @@ impl Decoder {
     /// All layers, without the last norm.
     fn run(&self, mut x: Tensor<3>, rotary: RotaryTable, visible: &Visible, cache: &mut KvCache) -> Tensor<3> {
         let rotary = rotary.cast(x.dtype());
-        for (layer, layer_cache) in self.layers.iter().zip(&mut cache.layers) {
-            x = layer.forward(x, &rotary, visible, layer_cache);
+        let through = move || {
+            for (layer, layer_cache) in self.layers.iter().zip(&mut cache.layers) {
+                x = layer.forward(x, &rotary, visible, layer_cache);
+            }
+            x
+        };
+        if self.embed_tokens.is_packed() {
+            // on one of the pool's own threads, which works along instead of sleeping through every product
+            rayon::scope(move |_| through())
+        } else {
+            through()
         }
-        x
     }
 }
