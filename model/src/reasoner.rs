@@ -16,6 +16,7 @@ use crate::answer::{Answer, AskOptions, Grounding, Latency, SelectedView, ViewSt
 use crate::box_decoder::PaddedPoints;
 use crate::checkpoint::{self, CheckpointFiles};
 use crate::config::ModelConfig;
+use crate::decoder::KvCache;
 use crate::device::best_device;
 use crate::error::ModelError;
 use crate::generate::{Aids, Generated, Sampling, generate};
@@ -74,6 +75,18 @@ struct SceneCache {
     features: PointFeatures,
     keyframes: Vec<u32>,
     embeddings: Vec<ViewEmbeddings>,
+    /// What the decoder read of the scene for the last question.
+    read: Option<ReadScene>,
+}
+
+/// The scene's tokens as the decoder has read them. They do not depend on the question, only on which views are shown.
+struct ReadScene {
+    /// The views' keyframes, ascending.
+    views: Vec<u32>,
+    /// Keys and values: those of the scene, then those of the last question and its answer.
+    kv: KvCache,
+    /// Tokens of the scene.
+    tokens: usize,
 }
 
 impl Reasoner {
@@ -142,6 +155,11 @@ impl Reasoner {
         &self.config
     }
 
+    /// Tokens of the scene that the decoder keeps for the next question, where that shows the same views of the same map.
+    pub fn kept_scene_tokens(&self) -> usize {
+        self.scene.as_ref().and_then(|cache| cache.read.as_ref()).map_or(0, |read| read.tokens)
+    }
+
     /// Forgets everything cached of the last scene, object ids included; call it when another scene begins.
     pub fn reset(&mut self) {
         self.views.clear();
@@ -177,21 +195,10 @@ impl Reasoner {
         let select_ms = millis(start) - encoded_ms;
 
         let encode_start = Instant::now();
-        let inputs: Vec<&ViewInput> =
-            views.iter().filter_map(|v| self.views.get(&v.keyframe).map(|cached| &cached.input)).collect();
-        let scene_input = SceneInput { points: &cache.sample, bounds: &cache.bounds, views: &inputs };
-        let view_features =
-            (!inputs.is_empty()).then(|| self.network.encode_views(&inputs, &self.config, &self.device));
-        let (tokens, lengths) = self.network.scene_tokens(
-            &[scene_input],
-            &cache.plan,
-            &cache.features,
-            view_features.as_ref().map(|(image, depth)| (image, depth)),
-            &self.device,
-        );
         let prompt = prompt_tokens(&self.tokenizer, question)?;
-        let capacity = tokens.dims()[1] + prompt.len() + options.max_tokens;
-        let mut kv = self.network.read_scenes(tokens, &lengths, capacity);
+        let mut read = self.read_scene(&views, prompt.len() + options.max_tokens)?;
+        let kv = &mut read.kv;
+        let Some(cache) = &self.scene else { return Err(ModelError::EmptyScene) };
         let encode_ms = encoded_ms + millis(encode_start);
 
         let special = self.tokenizer.special();
@@ -204,6 +211,7 @@ impl Reasoner {
         };
         let mut stream = StreamDecoder::new(&self.tokenizer);
         let mut first_token_ms = None;
+        let scene_input = SceneInput { points: &cache.sample, bounds: &cache.bounds, views: &[] };
         let padded = self.network.padded_points(&[scene_input], &cache.plan, &cache.features, &self.device);
         let aids = Aids {
             look_up: &|state| look_up(&self.network, state, &padded),
@@ -216,7 +224,7 @@ impl Reasoner {
                 }
             },
         };
-        let generated = generate(&self.network.decoder, &mut kv, &prompt, &sampling, &self.device, aids);
+        let generated = generate(&self.network.decoder, kv, &prompt, &sampling, &self.device, aids);
         let rest = stream.finish();
         if !rest.is_empty() {
             on_text(&rest);
@@ -237,7 +245,7 @@ impl Reasoner {
             }
             None => Vec::new(),
         };
-        Ok(Answer {
+        let answer = Answer {
             question: question.to_owned(),
             answer: parsed.as_ref().map_or_else(|| raw.clone(), grammar::Parsed::answer_text),
             reasoning: parsed.as_ref().map_or_else(String::new, grammar::Parsed::think_text),
@@ -252,7 +260,38 @@ impl Reasoner {
                 first_token_ms: first_token_ms.unwrap_or_else(|| millis(start)),
                 total_ms: millis(start),
             },
-        })
+        };
+        if let Some(cache) = &mut self.scene {
+            cache.read = Some(read);
+        }
+        Ok(answer)
+    }
+
+    /// The scene with `views` as the decoder reads it, with room for `room` more tokens: what the last question left behind
+    /// where that showed the same views.
+    fn read_scene(&mut self, views: &[SelectedView], room: usize) -> Result<ReadScene, ModelError> {
+        let Some(cache) = &mut self.scene else { return Err(ModelError::EmptyScene) };
+        // the scene is a set: its order changes nothing but the rounding
+        let mut shown: Vec<u32> = views.iter().map(|v| v.keyframe).collect();
+        shown.sort_unstable();
+        if let Some(mut read) = cache.read.take_if(|read| read.views == shown) {
+            read.kv.truncate(read.tokens);
+            return Ok(read);
+        }
+        let inputs: Vec<&ViewInput> =
+            shown.iter().filter_map(|id| self.views.get(id).map(|cached| &cached.input)).collect();
+        let scene_input = SceneInput { points: &cache.sample, bounds: &cache.bounds, views: &inputs };
+        let features = (!inputs.is_empty()).then(|| self.network.encode_views(&inputs, &self.config, &self.device));
+        let (tokens, lengths) = self.network.scene_tokens(
+            &[scene_input],
+            &cache.plan,
+            &cache.features,
+            features.as_ref().map(|(image, depth)| (image, depth)),
+            &self.device,
+        );
+        let count = tokens.dims()[1];
+        let kv = self.network.read_scenes(tokens, &lengths, count + room);
+        Ok(ReadScene { views: shown, kv, tokens: count })
     }
 
     /// Brings the caches up to the scene's current map.
@@ -288,8 +327,9 @@ impl Reasoner {
                 Some(ViewEmbeddings { image: view.image.clone(), points, clip_image: view.clip_image.clone() })
             })
             .collect();
+        let revision = scene.revision();
         self.scene =
-            Some(SceneCache { revision: scene.revision(), bounds, sample, plan, features, keyframes, embeddings });
+            Some(SceneCache { revision, bounds, sample, plan, features, keyframes, embeddings, read: None });
         Ok(())
     }
 
