@@ -17,7 +17,6 @@ use crate::box_decoder::PaddedPoints;
 use crate::checkpoint::{self, CheckpointFiles};
 use crate::config::ModelConfig;
 use crate::decoder::KvCache;
-use crate::device::best_device;
 use crate::error::ModelError;
 use crate::generate::{Aids, Generated, Sampling, generate};
 use crate::grammar::{self, Guide, GuideVocabulary};
@@ -90,31 +89,31 @@ struct ReadScene {
 }
 
 impl Reasoner {
-    /// Loads a model folder (config.json, model.safetensors, tokenizer.json) onto the CPU.
+    /// Loads a model folder (config.json, model.safetensors, tokenizer.json) onto `device`.
     ///
     /// # Errors
     /// [`ModelError`] naming the file, tensor or token at fault.
-    pub fn load(dir: &Path) -> Result<Self, ModelError> {
-        Self::from_files(&CheckpointFiles::read(dir)?)
+    pub fn load(dir: &Path, device: &Device) -> Result<Self, ModelError> {
+        Self::from_files(&CheckpointFiles::read(dir)?, device)
     }
 
-    /// Loads the model that is part of this executable.
+    /// Loads the model that is part of this executable onto `device`.
     ///
     /// # Errors
     /// [`ModelError`] when the executable was built with a damaged checkpoint.
-    pub fn embedded() -> Result<Self, ModelError> {
-        Self::from_files(&CheckpointFiles::from_bytes("embedded nano", EMBEDDED[0], EMBEDDED[1], EMBEDDED[2]))
+    pub fn embedded(device: &Device) -> Result<Self, ModelError> {
+        let files = CheckpointFiles::from_bytes("embedded nano", EMBEDDED[0], EMBEDDED[1], EMBEDDED[2]);
+        Self::from_files(&files, device)
     }
 
-    fn from_files(files: &CheckpointFiles<'_>) -> Result<Self, ModelError> {
+    fn from_files(files: &CheckpointFiles<'_>, device: &Device) -> Result<Self, ModelError> {
         let config = ModelConfig::from_json(&files.config, &files.origin)?;
         config.check_file_size(files.weights.len(), &files.origin)?;
         let tokenizer = Tokenizer::from_bytes(&files.tokenizer)?;
         tokenizer.check_vocab(config.decoder.vocab_size)?;
-        let device = best_device();
-        let mut network = Network::new(&config, &device);
+        let mut network = Network::new(&config, device);
         checkpoint::apply(&mut network, files)?;
-        Self::new(config, tokenizer, network, device)
+        Self::new(config, tokenizer, network, device.clone())
     }
 
     /// Wraps a network that is already in memory, for example one in training.
@@ -328,8 +327,7 @@ impl Reasoner {
             })
             .collect();
         let revision = scene.revision();
-        self.scene =
-            Some(SceneCache { revision, bounds, sample, plan, features, keyframes, embeddings, read: None });
+        self.scene = Some(SceneCache { revision, bounds, sample, plan, features, keyframes, embeddings, read: None });
         Ok(())
     }
 

@@ -58,14 +58,18 @@ def one(out, seed, name, vocab, width, mlp, layers, heads, key_heads, sections, 
     with torch.no_grad():
         hidden = model(input_ids=ids, position_ids=positions[:, None, :]).last_hidden_state
         logits = hidden[0] @ (model.embed_tokens.weight if tied else head).T
+        weights = {f"model.{key}": value.contiguous().clone() for key, value in model.state_dict().items()}
+        rounded = model.to(torch.bfloat16)
+        hidden16 = rounded(input_ids=ids, position_ids=positions[:, None, :]).last_hidden_state
+        head16 = rounded.embed_tokens.weight if tied else head.to(torch.bfloat16)
+        logits16 = (hidden16[0] @ head16.T).float()
     folder = out / name
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {f"model.{key}": value.contiguous() for key, value in model.state_dict().items()}
     if not tied:
         weights["lm_head.weight"] = head
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     save_file(
-        {"ids": ids[0], "positions": positions, "hidden": hidden, "logits": logits},
+        {"ids": ids[0], "positions": positions, "hidden": hidden, "logits": logits, "logits_bf16": logits16},
         folder / "expected.safetensors",
     )
     description = {

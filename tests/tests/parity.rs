@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use vantage_model::DeviceChoice;
 use vantage_tests::parity;
 
 /// Parts that must have a case.
@@ -14,8 +15,8 @@ fn every_stage_equals_its_reference() {
     let mut parts = BTreeSet::new();
     let mut wrong = Vec::new();
     for folder in parity::cases(&root).unwrap() {
-        parts.insert(parity::Case::read(&folder).unwrap().part);
-        let lines = parity::compare(&folder).unwrap();
+        parts.insert(parity::Case::read(&folder, DeviceChoice::Cpu).unwrap().part);
+        let lines = parity::compare(&folder, DeviceChoice::Cpu).unwrap();
         wrong.extend(lines.into_iter().filter(|line| !line.ok()));
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
@@ -26,7 +27,7 @@ fn every_stage_equals_its_reference() {
 fn a_wrong_result_is_found() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/parity/decoder");
     let folder = parity::cases(&root).unwrap().remove(0);
-    let case = parity::Case::read(&folder).unwrap();
+    let case = parity::Case::read(&folder, DeviceChoice::Cpu).unwrap();
     let (shape, mut values) = case.values("logits").unwrap();
     assert!(case.line_of("logits", &shape, &values, 0.0).unwrap().ok());
     values[3] += 1e-3;

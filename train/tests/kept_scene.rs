@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use vantage_model::{AskOptions, Reasoner, ViewStrategy};
+use vantage_model::{AskOptions, DeviceChoice, Reasoner, ViewStrategy};
 use vantage_train::dataset::make_scene;
 use vantage_train::rooms::{RecordConfig, RoomConfig, generate};
 
@@ -11,12 +11,13 @@ fn a_scene_that_is_kept_gives_the_answers_of_one_that_is_read_anew() {
     let (scene, _) = make_scene(&generate(71, &RoomConfig::default()), &RecordConfig::default()).unwrap();
     // all questions see the same views
     let options = AskOptions { strategy: ViewStrategy::UniformInTime, ..AskOptions::default() };
-    let mut asked = Reasoner::embedded().unwrap();
+    let device = DeviceChoice::Cpu.open().unwrap();
+    let mut asked = Reasoner::embedded(&device).unwrap();
     assert_eq!(asked.kept_scene_tokens(), 0);
     for question in ["where can I sit?", "how many chairs are there?", "where can I sit?"] {
         let kept = asked.ask(&scene, question, &options, &mut |_| {}).unwrap();
         assert!(asked.kept_scene_tokens() > 0, "{question}");
-        let fresh = Reasoner::embedded().unwrap().ask(&scene, question, &options, &mut |_| {}).unwrap();
+        let fresh = Reasoner::embedded(&device).unwrap().ask(&scene, question, &options, &mut |_| {}).unwrap();
         assert_eq!(kept.raw, fresh.raw);
         for (a, b) in kept.boxes.iter().zip(&fresh.boxes) {
             assert_eq!(a.bbox, b.bbox, "{question}");
@@ -27,7 +28,7 @@ fn a_scene_that_is_kept_gives_the_answers_of_one_that_is_read_anew() {
     let before = asked.kept_scene_tokens();
     let one = asked.ask(&scene, "where can I sit?", &fewer, &mut |_| {}).unwrap();
     assert!(asked.kept_scene_tokens() < before);
-    let fresh = Reasoner::embedded().unwrap().ask(&scene, "where can I sit?", &fewer, &mut |_| {}).unwrap();
+    let fresh = Reasoner::embedded(&device).unwrap().ask(&scene, "where can I sit?", &fewer, &mut |_| {}).unwrap();
     assert_eq!(one.raw, fresh.raw);
     asked.reset();
     assert_eq!(asked.kept_scene_tokens(), 0);

@@ -4,7 +4,7 @@
 use burn::tensor::activation::softmax;
 use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
-use burn::tensor::{Bool, Device, Tensor, TensorData};
+use burn::tensor::{Bool, DType, Device, Tensor, TensorData};
 
 use crate::transformer::HIDDEN_SCORE;
 
@@ -64,5 +64,7 @@ fn grouped(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, visible: &Visible) -> Tenso
         let mask = Tensor::clone(mask).expand([batch, kv_heads, rows, keys]);
         scores = scores.mask_fill(mask, HIDDEN_SCORE);
     }
-    softmax(scores, 3).matmul(v)
+    // sums of many small numbers: in 32 bits
+    let dtype = scores.dtype();
+    softmax(scores.cast(DType::F32), 3).cast(dtype).matmul(v)
 }

@@ -2,26 +2,26 @@
 //! biases on q, k and v, SwiGLU), reading and extending a key-value cache.
 
 use burn::module::Module;
-use burn::nn::{RmsNorm, RmsNormConfig};
 use burn::tensor::activation::silu;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 
 use super::attention::{Visible, attend};
 use super::cache::LayerCache;
 use super::rope::RotaryTable;
 use crate::config::DecoderConfig;
 use crate::linear::Linear;
+use crate::norm::{Norm, NormKind};
 use crate::weights::{Bias, WeightReader};
 
 /// One decoder layer.
 #[derive(Module, Debug)]
 pub struct DecoderLayer {
-    input_layernorm: RmsNorm,
+    input_layernorm: Norm,
     q_proj: Linear,
     k_proj: Linear,
     v_proj: Linear,
     o_proj: Linear,
-    post_attention_layernorm: RmsNorm,
+    post_attention_layernorm: Norm,
     gate_proj: Linear,
     up_proj: Linear,
     down_proj: Linear,
@@ -33,7 +33,7 @@ impl DecoderLayer {
     /// Random initial weights on `device`.
     pub fn new(config: &DecoderConfig, device: &Device) -> Self {
         let d = config.hidden_size;
-        let norm = || RmsNormConfig::new(d).with_epsilon(config.rms_norm_eps).init(device);
+        let norm = || Norm::new(NormKind::Rms, d, config.rms_norm_eps, device);
         let linear = |i: usize, o: usize, bias: bool| Linear::new(i, o, bias, device);
         let (q, kv) = (config.query_width(), config.key_width());
         Self {
@@ -56,13 +56,14 @@ impl DecoderLayer {
         let (d, inner) = (config.hidden_size, config.intermediate_size);
         let (q, kv) = (config.query_width(), config.key_width());
         let (attention, mlp) = (reader.enter("self_attn"), reader.enter("mlp"));
+        let norm = |name: &str| Norm::read(NormKind::Rms, name, d, config.rms_norm_eps, reader);
         Self {
-            input_layernorm: reader.rms_norm("input_layernorm", d, config.rms_norm_eps),
+            input_layernorm: norm("input_layernorm"),
             q_proj: attention.linear("q_proj", d, q, Bias::Yes),
             k_proj: attention.linear("k_proj", d, kv, Bias::Yes),
             v_proj: attention.linear("v_proj", d, kv, Bias::Yes),
             o_proj: attention.linear("o_proj", q, d, Bias::No),
-            post_attention_layernorm: reader.rms_norm("post_attention_layernorm", d, config.rms_norm_eps),
+            post_attention_layernorm: norm("post_attention_layernorm"),
             gate_proj: mlp.linear("gate_proj", d, inner, Bias::No),
             up_proj: mlp.linear("up_proj", d, inner, Bias::No),
             down_proj: mlp.linear("down_proj", inner, d, Bias::No),
@@ -87,7 +88,9 @@ impl DecoderLayer {
         let mixed = self.mix(self.input_layernorm.forward(x.clone()), rotary, visible, cache);
         let x = x + mixed;
         let y = self.post_attention_layernorm.forward(x.clone());
-        let gated = silu(self.gate_proj.forward(y.clone())) * self.up_proj.forward(y);
+        let gate = self.gate_proj.forward(y.clone());
+        let dtype = gate.dtype();
+        let gated = silu(gate.cast(DType::F32)).cast(dtype) * self.up_proj.forward(y);
         x + self.down_proj.forward(gated)
     }
 

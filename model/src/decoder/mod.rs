@@ -12,7 +12,7 @@ mod layer;
 mod rope;
 
 use burn::module::Module;
-use burn::nn::{Initializer, RmsNorm, RmsNormConfig};
+use burn::nn::Initializer;
 use burn::tensor::{Device, Int, Tensor};
 
 pub use cache::{KvCache, LayerCache};
@@ -21,6 +21,7 @@ pub use rope::{Position3, RotaryTable};
 
 use crate::config::DecoderConfig;
 use crate::linear::{Embedding, Linear};
+use crate::norm::{Norm, NormKind};
 use crate::weights::{Bias, WeightReader};
 use attention::Visible;
 
@@ -29,7 +30,7 @@ use attention::Visible;
 pub struct Decoder {
     embed_tokens: Embedding,
     layers: Vec<DecoderLayer>,
-    norm: RmsNorm,
+    norm: Norm,
     lm_head: Option<Linear>,
     head_width: usize,
     rope_theta: f64,
@@ -44,7 +45,7 @@ impl Decoder {
         Self {
             embed_tokens: Embedding::of_param(embedding),
             layers: (0..config.num_hidden_layers).map(|_| DecoderLayer::new(config, device)).collect(),
-            norm: RmsNormConfig::new(d).with_epsilon(config.rms_norm_eps).init(device),
+            norm: Norm::new(NormKind::Rms, d, config.rms_norm_eps, device),
             lm_head: (!config.tie_word_embeddings).then(|| Linear::new(d, vocab, false, device)),
             head_width: config.head_width(),
             rope_theta: config.rope_theta,
@@ -64,7 +65,7 @@ impl Decoder {
             layers: (0..config.num_hidden_layers)
                 .map(|i| DecoderLayer::read(config, &model.enter(format!("layers.{i}"))))
                 .collect(),
-            norm: model.rms_norm("norm", d, config.rms_norm_eps),
+            norm: Norm::read(NormKind::Rms, "norm", d, config.rms_norm_eps, model),
             lm_head: (!config.tie_word_embeddings).then(|| head.linear("lm_head", d, vocab, Bias::No)),
             head_width: config.head_width(),
             rope_theta: config.rope_theta,

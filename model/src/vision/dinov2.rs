@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::VisionError;
 use super::parts::{
-    Activation, Axis, Block, BlockConfig, BlockNames, Filter, Keys, Norm, NormKind, Projections, limits,
-    patches_from_pixels, resize_grid, through,
+    Activation, Axis, Block, BlockConfig, BlockNames, Filter, Keys, Projections, limits, patches_from_pixels,
+    resize_grid, through,
 };
 use crate::linear::Linear;
+use crate::norm::{Norm, NormKind};
 use crate::weights::{Bias, WeightReader};
 
 /// What a checkpoint calls the tensors of a layer.

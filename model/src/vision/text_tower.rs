@@ -5,8 +5,9 @@ use burn::module::{Module, Param};
 use burn::nn::{Embedding, EmbeddingConfig, Initializer};
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
-use super::parts::{Block, BlockConfig, Keys, Norm, NormKind};
+use super::parts::{Block, BlockConfig, Keys};
 use crate::config::TextTowerConfig;
+use crate::norm::{Norm, NormKind};
 
 /// The text tower.
 #[derive(Module, Debug)]

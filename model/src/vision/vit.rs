@@ -6,8 +6,9 @@ use burn::nn::{Initializer, Linear, LinearConfig};
 use burn::tensor::activation::gelu;
 use burn::tensor::{Device, Tensor};
 
-use super::parts::{Block, BlockConfig, Keys, Norm, NormKind, patches_from_pixels};
+use super::parts::{Block, BlockConfig, Keys, patches_from_pixels};
 use crate::config::VisionConfig;
+use crate::norm::{Norm, NormKind};
 
 /// What one pass over some views gives.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use burn::module::{Param, ParamId};
-use burn::nn::{LayerNorm, LayerNormConfig, RmsNorm, RmsNormConfig};
+use burn::nn::{LayerNorm, LayerNormConfig};
 use burn::tensor::{DType, Device, FloatDType, Shape, Tensor, TensorData};
 use safetensors::Dtype;
 
@@ -274,13 +274,6 @@ impl WeightReader {
         let mut norm = LayerNormConfig::new(width).with_epsilon(epsilon).init(&self.placement.device);
         norm.gamma = at.param("weight", [width]);
         norm.beta = Some(at.param("bias", [width]));
-        norm
-    }
-
-    /// A root-mean-square norm, stored as `<name>.weight` of `width`.
-    pub fn rms_norm(&self, name: &str, width: usize, epsilon: f64) -> RmsNorm {
-        let mut norm = RmsNormConfig::new(width).with_epsilon(epsilon).init(&self.placement.device);
-        norm.gamma = self.enter(name).param("weight", [width]);
         norm
     }
 

@@ -7,11 +7,11 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
-use vantage_model::Reasoner;
 use vantage_model::import::import;
 use vantage_model::packed::MatrixType;
 use vantage_model::qwen::QwenVl;
 use vantage_model::weights::{Placement, WeightFiles};
+use vantage_model::{DeviceChoice, Reasoner};
 
 use crate::sink::stdout;
 
@@ -175,7 +175,7 @@ fn architecture(folder: &Path) -> Result<String> {
 fn verify(folder: &Path) -> Result<()> {
     let architecture = architecture(folder)?;
     match architecture.as_str() {
-        "vantage" => drop(Reasoner::load(folder)?),
+        "vantage" => drop(Reasoner::load(folder, &DeviceChoice::Cpu.open()?)?),
         "qwen2_5_vl" => {
             let files = WeightFiles::open(folder)?;
             let largest = files.iter().max_by_key(|(_, tensor)| tensor.bytes().len());

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use vantage_calibration::Rig;
-use vantage_model::{Answer, AskOptions, Reasoner, ViewStrategy};
+use vantage_model::{Answer, AskOptions, DeviceChoice, Reasoner, ViewStrategy};
 use vantage_scene::Scene;
 
 use crate::engine::{DEFAULT_MAX_DEPTH_M, DEFAULT_VOXEL_M, EngineConfig, FusionSettings, Replay, fuse_recording};
@@ -32,6 +32,9 @@ pub(crate) struct Settings {
     /// Model folder; the embedded nano when left out.
     #[arg(long)]
     pub(crate) model: Option<PathBuf>,
+    /// Where the model runs: auto, cpu, cuda:N or wgpu.
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: DeviceChoice,
     /// One JSON object a line on stdout instead of a table.
     #[arg(long)]
     pub(crate) json: bool,
@@ -158,12 +161,13 @@ pub(crate) fn replay(
     settings: &Settings,
 ) -> Result<()> {
     // the model first: a missing checkpoint is said before minutes of fusing
+    let device = settings.device.open()?;
     let mut reasoner = match (&settings.model, asked.is_empty()) {
         (_, true) => None,
         (Some(dir), false) => {
-            Some(Reasoner::load(dir).with_context(|| format!("loading the model {}", dir.display()))?)
+            Some(Reasoner::load(dir, &device).with_context(|| format!("loading the model {}", dir.display()))?)
         }
-        (None, false) => Some(Reasoner::embedded().context("loading the embedded model")?),
+        (None, false) => Some(Reasoner::embedded(&device).context("loading the embedded model")?),
     };
     let mut out = settings.out.as_deref().map(OutFolder::create).transpose()?;
     let mut source = BagSource::open(bag, request)?;

@@ -66,12 +66,15 @@ fn run() -> Result<()> {
     for name in unknown {
         tracing::warn!("parameter `{name}` is not one of the node's; it is ignored");
     }
+    let choice: DeviceChoice = settings.device.parse().context("parameter `device`")?;
+    let device = choice.open().context("parameter `device`")?;
     let reasoner = match &settings.model_dir {
-        Some(dir) => Reasoner::load(dir)
+        Some(dir) => Reasoner::load(dir, &device)
             .with_context(|| format!("loading the model, parameter `model_dir`: {}", dir.display()))?,
-        None => Reasoner::embedded().context("loading the embedded model")?,
+        None => Reasoner::embedded(&device).context("loading the embedded model")?,
     };
-    tracing::info!("model {}, {} parameters", reasoner.name(), reasoner.parameters());
+    let (name, parameters) = (reasoner.name(), reasoner.parameters());
+    tracing::info!("model {name}, {parameters} parameters, on {}", choice.settled());
     if settings.use_sim_time {
         bus.use_sim_time()?;
     }

@@ -71,6 +71,7 @@ const PARAMETERS: &[Parameter] = &[
     Parameter { name: "max_keyframes", kind: Kind::Integer { default: 200, min: 2, max: 5000 } },
     Parameter { name: "max_keyframe_bytes", kind: Kind::Integer { default: 512 << 20, min: 1 << 20, max: 1 << 36 } },
     Parameter { name: "model_dir", kind: Kind::Text { default: "" } },
+    Parameter { name: "device", kind: Kind::Text { default: "auto" } },
     Parameter { name: "max_views", kind: Kind::Integer { default: 0, min: 0, max: 64 } },
     Parameter { name: "view_strategy", kind: Kind::Choice { default: "utility", others: "uniform" } },
     Parameter { name: "max_tokens", kind: Kind::Integer { default: 320, min: 1, max: 4096 } },
@@ -88,6 +89,8 @@ pub(crate) struct Settings {
     pub(crate) rig_file: Option<PathBuf>,
     /// The embedded model without one.
     pub(crate) model_dir: Option<PathBuf>,
+    /// Where the model runs: `auto`, `cpu`, `cuda:N` or `wgpu`.
+    pub(crate) device: String,
     pub(crate) use_sim_time: bool,
     pub(crate) compressed: bool,
     pub(crate) reliable_input: bool,
@@ -192,6 +195,7 @@ impl Settings {
             cameras: texts("cameras").iter().filter(|name| !name.is_empty()).cloned().collect(),
             rig_file: path("rig_file"),
             model_dir: path("model_dir"),
+            device: text("device").to_owned(),
             use_sim_time: values.get("use_sim_time") == Some(&Value::Bool(true)),
             compressed: text("image_transport") == "compressed",
             reliable_input: text("qos_input") == "reliable",

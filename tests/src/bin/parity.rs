@@ -1,10 +1,11 @@
-//! `parity DIR [--json]`: every case under DIR against ours, a line each; fails when one differs.
+//! `parity DIR [--json] [--device=D]`: every case under DIR against ours, a line each; fails when one differs.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
+use vantage_model::DeviceChoice;
 use vantage_tests::parity;
 
 fn main() -> ExitCode {
@@ -21,12 +22,14 @@ fn main() -> ExitCode {
 fn run() -> Result<bool> {
     let (flags, folders): (Vec<String>, Vec<String>) = std::env::args().skip(1).partition(|a| a.starts_with("--"));
     let json = flags.iter().any(|flag| flag == "--json");
+    let device = flags.iter().find_map(|flag| flag.strip_prefix("--device="));
+    let device: DeviceChoice = device.unwrap_or("cpu").parse()?;
     let root = PathBuf::from(folders.first().context("name the folder of cases")?);
     let cases = parity::cases(&root)?;
     ensure!(!cases.is_empty(), "{} holds no case", root.display());
     let (mut compared, mut wrong) = (0, 0);
     for case in cases {
-        for line in parity::compare(&case)? {
+        for line in parity::compare(&case, device)? {
             compared += 1;
             wrong += usize::from(!line.ok());
             if json {

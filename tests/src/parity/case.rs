@@ -8,7 +8,14 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 use vantage_scene::ColorImage;
 
+use vantage_model::DeviceChoice;
+use vantage_model::packed::MatrixType;
+use vantage_model::weights::Placement;
+
 use super::{CASE_FORMAT_VERSION, Line};
+
+/// Errors of two computations that round alike differ by less than this factor.
+const ALIKE: f64 = 1.1;
 
 /// One reference model with inputs and outputs.
 #[derive(Debug)]
@@ -20,6 +27,8 @@ pub struct Case {
     /// case.json.
     pub description: Value,
     expected: Vec<u8>,
+    /// Where ours is run.
+    device: DeviceChoice,
 }
 
 impl Case {
@@ -27,7 +36,7 @@ impl Case {
     ///
     /// # Errors
     /// When one is missing or of another version.
-    pub fn read(folder: &Path) -> Result<Self> {
+    pub fn read(folder: &Path, device: DeviceChoice) -> Result<Self> {
         let read = |name: &str| {
             let path = folder.join(name);
             std::fs::read(&path).with_context(|| format!("reading {}", path.display()))
@@ -39,7 +48,35 @@ impl Case {
             "case.json: format_version is {version:?}, this reads {CASE_FORMAT_VERSION}"
         );
         let part = description["part"].as_str().context("case.json: no part")?.to_owned();
-        Ok(Self { folder: folder.to_owned(), part, description, expected: read("expected.safetensors")? })
+        Ok(Self { folder: folder.to_owned(), part, description, expected: read("expected.safetensors")?, device })
+    }
+
+    /// The device of ours.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn device(&self) -> Result<Device> {
+        Ok(self.device.open()?)
+    }
+
+    /// The ways in which weights are kept: on the CPU packed for its own kernels and as Burn tensors, elsewhere the latter.
+    ///
+    /// # Errors
+    /// Where there is no such device.
+    pub fn placements(&self) -> Result<Vec<Placement>> {
+        self.placements_of(MatrixType::F32)
+    }
+
+    /// As [`Self::placements`], with matrices of another number type.
+    ///
+    /// # Errors
+    /// As [`Self::placements`].
+    pub fn placements_of(&self, matrices: MatrixType) -> Result<Vec<Placement>> {
+        let tensors = Placement { matrices, ..Placement::tensors(self.device()?) };
+        Ok(match self.device.settled() {
+            DeviceChoice::Cpu => vec![Placement::cpu(matrices), tensors],
+            _ => vec![tensors],
+        })
     }
 
     /// Shape and values of an expected tensor of numbers of any type.
@@ -79,7 +116,7 @@ impl Case {
         Ok((shape, values.into_iter().map(|x| x as u32).collect()))
     }
 
-    /// A tensor on the CPU.
+    /// A tensor on the device of ours.
     ///
     /// # Errors
     /// As [`Self::values`], or where it has another number of dimensions.
@@ -87,7 +124,7 @@ impl Case {
         let (shape, values) = self.values(name)?;
         ensure!(shape.len() == D, "{name} has shape {shape:?}, expected {D} dimensions");
         let values: Vec<f32> = values.into_iter().map(|x| x as f32).collect();
-        Ok(Tensor::from_data(TensorData::new(values, shape), &Device::flex()))
+        Ok(Tensor::from_data(TensorData::new(values, shape), &self.device()?))
     }
 
     /// The pictures as bytes, `image.0`, `image.1`, ...
@@ -116,6 +153,32 @@ impl Case {
         self.line_of(name, &shape, &values, tolerance)
     }
 
+    /// A line for `ours`, computed in `placement` with 16-bit weights, against the exact tensor `name`: the root mean square of its
+    /// error beside that of `<name>_bf16`, which is the reference in 16 bits. With 32-bit activations ours must be within it;
+    /// with 16-bit ones both round at every step, each in its own way, and their errors are alike.
+    ///
+    /// # Errors
+    /// As [`Self::line`].
+    pub fn rounded_line<const D: usize>(&self, name: &str, ours: Tensor<D>, placement: &Placement) -> Result<Line> {
+        let (shape, exact) = self.values(name)?;
+        let (_, reference) = self.values(&format!("{name}_bf16"))?;
+        ensure!(ours.dims()[..] == shape[..], "{name}: ours has shape {:?}, the reference {shape:?}", ours.dims());
+        let ours: Vec<f64> = ours.into_data().iter::<f64>().collect();
+        let error = |values: &[f64]| {
+            let squares: f64 = values.iter().zip(&exact).map(|(a, b)| (a - b).powi(2)).sum();
+            let root = (squares / values.len().max(1) as f64).sqrt();
+            if root.is_nan() { f64::INFINITY } else { root }
+        };
+        let (kept, slack) = if placement.packed { ("packed", 1.0) } else { ("tensors", ALIKE) };
+        let part = self.part_of(&format!("{name}/bf16_{kept}_rms"));
+        Ok(Line { part, max_abs_err: error(&ours), tolerance: slack * error(&reference) })
+    }
+
+    fn part_of(&self, name: &str) -> String {
+        let case = self.folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        format!("{}/{case}/{name}", self.part)
+    }
+
     /// As [`Self::line`], of plain values.
     ///
     /// # Errors
@@ -127,7 +190,6 @@ impl Case {
             let error = (a - b).abs();
             if error.is_nan() { f64::INFINITY } else { worst.max(error) }
         });
-        let case = self.folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        Ok(Line { part: format!("{}/{case}/{name}", self.part), max_abs_err: worst, tolerance })
+        Ok(Line { part: self.part_of(name), max_abs_err: worst, tolerance })
     }
 }

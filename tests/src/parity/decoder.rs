@@ -2,11 +2,11 @@
 //! chunks, and from a cache that was cut back.
 
 use anyhow::Result;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{FloatDType, Tensor};
 use vantage_model::DecoderConfig;
 use vantage_model::decoder::{Decoder, KvCache, Position3};
 use vantage_model::packed::MatrixType;
-use vantage_model::weights::{Placement, WeightFiles, WeightReader};
+use vantage_model::weights::{WeightFiles, WeightReader};
 
 use super::{Case, Line};
 
@@ -19,7 +19,7 @@ pub(super) fn compare(case: &Case) -> Result<Vec<Line>> {
     let tokens = ids.len();
     let positions: Vec<Position3> = (0..tokens).map(|i| std::array::from_fn(|row| flat[row * tokens + i])).collect();
     let mut lines = Vec::new();
-    for placement in [Placement::cpu(MatrixType::F32), Placement::tensors(Device::flex())] {
+    for placement in case.placements()? {
         let reader = WeightReader::new(WeightFiles::open(&case.folder)?, placement.clone());
         let decoder = Decoder::read(&config, &reader.enter("model"), &reader);
         reader.finish()?;
@@ -50,6 +50,19 @@ pub(super) fn compare(case: &Case) -> Result<Vec<Line>> {
             let width = whole.dims()[2];
             let joined = Tensor::cat(vec![whole.narrow(1, 0, kept), again], 1).reshape([1, tokens, width]);
             lines.push(case.line("hidden", joined, TOLERANCE)?);
+        }
+    }
+    // rounded to 16 bits, ours may be as far from the exact logits as the reference's own 16 bits are
+    for placement in case.placements_of(MatrixType::Bf16)? {
+        let reader = WeightReader::new(WeightFiles::open(&case.folder)?, placement.clone());
+        let decoder = Decoder::read(&config, &reader.enter("model"), &reader);
+        reader.finish()?;
+        let embedded = decoder.embed(&ids, &placement.device).cast(placement.activations());
+        let mut cache = decoder.cache(tokens);
+        if let Some(hidden) = decoder.read_sequence(embedded, &positions, &mut cache, tokens, true, &mut || true) {
+            let [_, n, width] = hidden.dims();
+            let logits = decoder.logits(hidden.reshape([n, width])).cast(FloatDType::F32);
+            lines.push(case.rounded_line("logits", logits, &placement)?);
         }
     }
     Ok(lines)

@@ -2,17 +2,16 @@
 //! hidden state of the backbone, what the neck reads and fuses, depth.
 
 use anyhow::{Context, Result};
-use burn::tensor::{Device, Tensor};
-use vantage_model::packed::MatrixType;
+use burn::tensor::Tensor;
 use vantage_model::vision::depth_anything::{DepthAnything, DepthAnythingConfig, DepthPreprocessor};
-use vantage_model::weights::{Placement, WeightFiles, WeightReader};
+use vantage_model::weights::{WeightFiles, WeightReader};
 
 use super::{Case, Line};
 
 const TOLERANCE: f64 = 1e-4;
 
 pub(super) fn compare(case: &Case) -> Result<Vec<Line>> {
-    let device = Device::flex();
+    let device = case.device()?;
     let file = |name: &str| std::fs::read(case.folder.join(name)).with_context(|| format!("reading {name}"));
     let config = DepthAnythingConfig::from_json("case", &file("config.json")?)?;
     let preprocessor = DepthPreprocessor::from_json(&file("preprocessor_config.json")?, "preprocessor_config.json")?;
@@ -22,7 +21,7 @@ pub(super) fn compare(case: &Case) -> Result<Vec<Line>> {
         let name = format!("{number}.pixel_values");
         lines.push(case.line(&name, preprocessor.pixels(&[image], &device)?, 0.0)?);
     }
-    for placement in [Placement::cpu(MatrixType::F32), Placement::tensors(device.clone())] {
+    for placement in case.placements()? {
         let reader = WeightReader::new(WeightFiles::open(&case.folder)?, placement);
         let model = DepthAnything::read(&config, &reader);
         reader.finish()?;

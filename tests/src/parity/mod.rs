@@ -11,6 +11,7 @@ mod siglip;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use vantage_model::DeviceChoice;
 
 pub use case::Case;
 
@@ -35,12 +36,12 @@ impl Line {
     }
 }
 
-/// Compares one case, a folder with case.json.
+/// Compares one case, a folder with case.json, with ours on `device`.
 ///
 /// # Errors
 /// When the case is incomplete or of an unknown part, or ours cannot be run on it.
-pub fn compare(folder: &Path) -> Result<Vec<Line>> {
-    let case = Case::read(folder)?;
+pub fn compare(folder: &Path, device: DeviceChoice) -> Result<Vec<Line>> {
+    let case = Case::read(folder, device)?;
     let lines = match case.part.as_str() {
         "decoder" => decoder::compare(&case),
         "depth_anything" => depth_anything::compare(&case),

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use anyhow::{Context, Result, ensure};
+use burn::tensor::FloatDType;
 use vantage_model::packed::MatrixType;
 use vantage_model::qwen::{Ending, QwenVl, ReplyOptions};
 use vantage_model::sampling::SamplerConfig;
@@ -23,8 +24,13 @@ pub(super) fn compare(case: &Case) -> Result<Vec<Line>> {
         pictures.push(ColorImage { width: shape[1] as u32, height: shape[0] as u32, data });
     }
     let images: Vec<&ColorImage> = pictures.iter().collect();
-    let mut model = QwenVl::load(&case.folder, Placement::cpu(MatrixType::F32))?;
+    let first = |placements: Vec<Placement>| placements.into_iter().next().context("nowhere to put the weights");
+    let placement = first(case.placements_of(MatrixType::Bf16)?)?;
+    let rounded = QwenVl::load(&case.folder, placement.clone())?;
+    let rounded = rounded.logits(&ids, &images)?.cast(FloatDType::F32);
+    let mut model = QwenVl::load(&case.folder, first(case.placements()?)?)?;
     let mut lines = vec![case.line("logits", model.logits(&ids, &images)?, TOLERANCE)?];
+    lines.push(case.rounded_line("logits", rounded, &placement)?);
 
     let (shape, written) = case.values("written")?;
     let options =

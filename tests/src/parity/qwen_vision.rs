@@ -2,10 +2,9 @@
 //! bytes, grids, window index, rotary table, patch embedding, every block, and the tokens for the decoder.
 
 use anyhow::{Context, Result};
-use burn::tensor::{Device, Tensor};
-use vantage_model::packed::MatrixType;
+use burn::tensor::Tensor;
 use vantage_model::vision::qwen::{QwenPreprocessor, QwenVision, QwenVisionConfig};
-use vantage_model::weights::{Placement, WeightFiles, WeightReader};
+use vantage_model::weights::{WeightFiles, WeightReader};
 
 use super::{Case, Line};
 
@@ -22,9 +21,9 @@ pub(super) fn compare(case: &Case) -> Result<Vec<Line>> {
     let grids = pixels.grids.clone();
     let thw: Vec<f64> = grids.iter().flat_map(|g| [g.frames, g.height, g.width]).map(|side| side as f64).collect();
     let mut lines = vec![case.line_of("grid_thw", &[grids.len(), 3], &thw, 0.0)?];
-    lines.push(case.line("pixel_values", pixels.into_tensor(&Device::flex()), 0.0)?);
+    lines.push(case.line("pixel_values", pixels.into_tensor(&case.device()?), 0.0)?);
 
-    for placement in [Placement::cpu(MatrixType::F32), Placement::tensors(Device::flex())] {
+    for placement in case.placements()? {
         let reader = WeightReader::new(WeightFiles::open(&case.folder)?, placement);
         let tower = QwenVision::read(&config, &reader.enter("visual"));
         reader.finish()?;

@@ -2,17 +2,16 @@
 //! hidden state of both towers, pooled vectors, logits.
 
 use anyhow::{Context, Result};
-use burn::tensor::{Device, Tensor};
-use vantage_model::packed::MatrixType;
+use burn::tensor::Tensor;
 use vantage_model::vision::siglip::{ImageInput, PatchBatch, Siglip, SiglipConfig, SiglipPreprocessor, TextBatch};
-use vantage_model::weights::{Placement, WeightFiles, WeightReader};
+use vantage_model::weights::{WeightFiles, WeightReader};
 
 use super::{Case, Line};
 
 const TOLERANCE: f64 = 1e-4;
 
 pub(super) fn compare(case: &Case) -> Result<Vec<Line>> {
-    let device = Device::flex();
+    let device = case.device()?;
     let file = |name: &str| std::fs::read(case.folder.join(name)).with_context(|| format!("reading {name}"));
     let config = SiglipConfig::from_json("case", &file("config.json")?)?;
     let file = file("preprocessor_config.json")?;
@@ -20,7 +19,7 @@ pub(super) fn compare(case: &Case) -> Result<Vec<Line>> {
     let images = case.images()?;
     let mut lines = pixel_lines(case, &preprocessor.read(&images.iter().collect::<Vec<_>>(), &device)?)?;
 
-    for placement in [Placement::cpu(MatrixType::F32), Placement::tensors(device.clone())] {
+    for placement in case.placements()? {
         let reader = WeightReader::new(WeightFiles::open(&case.folder)?, placement);
         let model = Siglip::read(&config, &reader);
         reader.finish()?;
@@ -95,7 +94,7 @@ fn text_lines(case: &Case, model: &Siglip, prefix: &str, masked: bool, lines: &m
     let read: Vec<Vec<bool>> = mask.chunks(length).map(|row| row.iter().map(|&read| read == 1).collect()).collect();
     let batch = TextBatch::masked(rows, masked.then_some(&read[..]));
     let mut hidden = Vec::new();
-    let pooled = model.text.forward_observed(&batch, &Device::flex(), &mut |x| hidden.push(x.clone()))?;
+    let pooled = model.text.forward_observed(&batch, &case.device()?, &mut |x| hidden.push(x.clone()))?;
     for (number, ours) in hidden.into_iter().enumerate() {
         lines.push(case.line(&format!("{prefix}.hidden.{number}"), ours, TOLERANCE)?);
     }

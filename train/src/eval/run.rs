@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
-use vantage_model::{AskOptions, Reasoner, ViewStrategy};
+use vantage_model::{AskOptions, DeviceChoice, Reasoner, ViewStrategy};
 use vantage_node::sink::stdout;
 use vantage_scene::{proposals, shell_mask};
 
@@ -33,6 +33,9 @@ pub struct EvalArgs {
     /// Model folder; the embedded model when left out.
     #[arg(long)]
     pub model: Option<PathBuf>,
+    /// Where the model runs: auto, cpu, cuda:N or wgpu.
+    #[arg(long, default_value = "auto")]
+    pub device: DeviceChoice,
     /// Seed of the rooms; any number gives rooms outside the training set.
     #[arg(long, default_value_t = 0)]
     pub rooms_seed: u64,
@@ -104,9 +107,10 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         "uniform" => ViewStrategy::UniformInTime,
         other => anyhow::bail!("--strategy {other}: it is `utility` or `uniform`"),
     };
+    let device = args.device.open()?;
     let mut reasoner = match &args.model {
-        Some(dir) => Reasoner::load(dir)?,
-        None => Reasoner::embedded()?,
+        Some(dir) => Reasoner::load(dir, &device)?,
+        None => Reasoner::embedded(&device)?,
     };
     let first_seed = args.rooms_seed.wrapping_mul(ROOMS_PER_SEED) % FIRST_TRAINING_SEED;
     let mut majority = MajorityAnswer::default();

@@ -6,9 +6,9 @@ use burn::tensor::{Device, Tensor};
 
 use super::activation::Activation;
 use super::attention::{Keys, attend};
-use super::norm::{Norm, NormKind};
 use super::rotary::Rotary;
 use crate::linear::Linear;
+use crate::norm::{Norm, NormKind};
 use crate::weights::{Bias, WeightReader};
 
 /// Sizes and kinds of a [`Block`].

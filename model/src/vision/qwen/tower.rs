@@ -9,7 +9,8 @@ use super::config::QwenVisionConfig;
 use super::error::QwenVisionError;
 use super::layout::{Grid, Layout, window_index};
 use crate::linear::Linear;
-use crate::vision::parts::{Activation, Block, BlockConfig, BlockNames, Keys, Norm, NormKind, Projections, Rotary};
+use crate::norm::{Norm, NormKind};
+use crate::vision::parts::{Activation, Block, BlockConfig, BlockNames, Keys, Projections, Rotary};
 use crate::weights::{Bias, WeightReader};
 
 /// Added to the mean square in every norm; the reference has no field for it.

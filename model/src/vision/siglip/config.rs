@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::ModelError;
-use crate::vision::parts::{Activation, BlockConfig, NormKind, limits};
+use crate::norm::NormKind;
+use crate::vision::parts::{Activation, BlockConfig, limits};
 use crate::weights::Bias;
 
 /// Which of the two architectures a checkpoint is. The checkpoints of SigLIP-2 with a fixed resolution are

@@ -8,8 +8,9 @@ use super::LAYER;
 use super::config::{SiglipConfig, SiglipKind};
 use super::pooling::PoolingHead;
 use crate::linear::Linear;
+use crate::norm::{Norm, NormKind};
 use crate::vision::VisionError;
-use crate::vision::parts::{Axis, Block, Filter, Keys, Norm, NormKind, patches_from_pixels, resize_grid, through};
+use crate::vision::parts::{Axis, Block, Filter, Keys, patches_from_pixels, resize_grid, through};
 use crate::weights::{Bias, WeightReader};
 
 /// What one pass over some views gives.

@@ -6,7 +6,8 @@ use burn::tensor::{Bool, Tensor};
 
 use super::config::SiglipVisionConfig;
 use crate::linear::Linear;
-use crate::vision::parts::{Activation, Keys, Norm, NormKind, attend, feed_forward};
+use crate::norm::{Norm, NormKind};
+use crate::vision::parts::{Activation, Keys, attend, feed_forward};
 use crate::weights::{Bias, WeightReader};
 
 /// The attention pooling head.

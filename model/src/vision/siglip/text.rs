@@ -6,8 +6,9 @@ use burn::tensor::{Bool, Device, Tensor, TensorData};
 use super::LAYER;
 use super::config::SiglipTextConfig;
 use crate::linear::{Embedding, Linear};
+use crate::norm::{Norm, NormKind};
 use crate::vision::VisionError;
-use crate::vision::parts::{Block, Keys, Norm, NormKind, through};
+use crate::vision::parts::{Block, Keys, through};
 use crate::weights::{Bias, WeightReader};
 
 /// Texts of one length.
