@@ -18,6 +18,7 @@ pub mod import;
 pub mod lift;
 pub mod linear;
 pub mod measure;
+pub mod memory;
 mod network;
 mod norm;
 pub mod packed;

@@ -4,6 +4,7 @@
 pub mod cli;
 pub mod engine;
 pub mod live;
+pub mod memory;
 pub mod questions;
 pub mod sink;
 pub mod source;

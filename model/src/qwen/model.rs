@@ -8,12 +8,13 @@ use burn::tensor::Tensor;
 use vantage_scene::ColorImage;
 
 use super::chat_template::{ChatTemplate, Message};
-use super::config::QwenConfig;
+use super::config::{QwenConfig, QwenTextConfig};
 use super::error::{QwenError, read_file};
 use super::generation_config::GenerationDefaults;
 use super::positions::{PlacedPrompt, place_images};
 use super::tokenizer::{QwenTokenStream, QwenTokenizer};
 use crate::decoder::{Decoder, KvCache};
+use crate::memory::MemoryPlan;
 use crate::sampling::{Sampler, SamplerConfig};
 use crate::vision::qwen::{Grid, QwenPreprocessor, QwenVision, QwenVisionConfig};
 use crate::weights::{Placed, Placement, WeightFiles, WeightReader};
@@ -98,17 +99,41 @@ struct ReadImage {
 }
 
 impl QwenVl {
+    /// What the model of a folder takes in `placement` with a conversation of `tokens` about pictures of `[width, height]` at most.
+    /// Only its settings are read.
+    ///
+    /// # Errors
+    /// [`QwenError`] naming the file and the field, or where the model does not read pictures of that size.
+    pub fn memory_plan(
+        dir: &Path,
+        placement: &Placement,
+        tokens: usize,
+        [width, height]: [u32; 2],
+    ) -> Result<MemoryPlan, QwenError> {
+        let config = QwenConfig::read(dir)?;
+        let (bytes, origin) = file(dir, "config.json")?;
+        let vision = QwenVisionConfig::from_json(&bytes, &origin)?;
+        let (bytes, origin) = file(dir, "preprocessor_config.json")?;
+        let preprocessor = QwenPreprocessor::from_json(&bytes, &origin)?;
+        // a reader of no files counts what it is asked for and makes nothing
+        let counting = WeightReader::new(WeightFiles::default(), placement.clone());
+        drop(parts(&config, &vision, &counting));
+        let number = if placement.packed { 4 } else { placement.matrices.bytes(1, 1).clamp(2, 4) };
+        let text = &config.text;
+        let per_token = 2 * (text.num_hidden_layers * text.num_key_value_heads * text.head_width()) as u64 * number;
+        let tokens = tokens.min(text.max_position_embeddings);
+        let patches = preprocessor.grid(0, width, height)?.patches().unwrap_or(usize::MAX);
+        let reading = reading_numbers(text, tokens).max(seeing_numbers(&vision, patches));
+        Ok(MemoryPlan::new(placement, &counting.placed(), tokens, per_token, reading.saturating_mul(number)))
+    }
+
     /// Loads a model folder.
     ///
     /// # Errors
     /// [`QwenError`] naming the file, and the field, tensor or token.
     pub fn load(dir: &Path, placement: Placement) -> Result<Self, QwenError> {
         let config = QwenConfig::read(dir)?;
-        let file = |name: &str| -> Result<(Vec<u8>, String), QwenError> {
-            let path = dir.join(name);
-            Ok((read_file(&path, MAX_JSON)?, path.display().to_string()))
-        };
-        let (bytes, origin) = file("config.json")?;
+        let (bytes, origin) = file(dir, "config.json")?;
         let vision_config = QwenVisionConfig::from_json(&bytes, &origin)?;
         if vision_config.out_hidden_size != config.text.hidden_size {
             let reason = format!(
@@ -117,7 +142,7 @@ impl QwenVl {
             );
             return Err(QwenError::Config { file: origin, reason });
         }
-        let (bytes, origin) = file("preprocessor_config.json")?;
+        let (bytes, origin) = file(dir, "preprocessor_config.json")?;
         let preprocessor = QwenPreprocessor::from_json(&bytes, &origin)?;
         preprocessor.check_against(&vision_config, &origin)?;
         let defaults = GenerationDefaults::read(dir, &config.end_tokens, config.text.vocab_size)?;
@@ -347,6 +372,25 @@ impl QwenVl {
         }
         Ok(if parts.len() == 1 { parts.remove(0) } else { Tensor::cat(parts, 1) })
     }
+}
+
+fn file(dir: &Path, name: &str) -> Result<(Vec<u8>, String), QwenError> {
+    let path = dir.join(name);
+    Ok((read_file(&path, MAX_JSON)?, path.display().to_string()))
+}
+
+/// Numbers held at a time while a chunk of text is read behind `tokens` others: the residual stream, queries, keys and values,
+/// both inner rows of the MLP, the scores where the device holds them, and the logits.
+fn reading_numbers(text: &QwenTextConfig, tokens: usize) -> u64 {
+    let chunk = CHUNK.min(tokens);
+    let streams = chunk * (4 * text.hidden_size + 3 * text.intermediate_size);
+    (streams + text.num_attention_heads * chunk * tokens + 2 * text.vocab_size) as u64
+}
+
+/// Numbers held at a time while a picture of `patches` is seen: as of text, and the scores of a whole head's attention.
+fn seeing_numbers(vision: &QwenVisionConfig, patches: usize) -> u64 {
+    let row = vision.patch_width() + 6 * vision.hidden_size + 3 * vision.intermediate_size + patches;
+    (patches as u64).saturating_mul(row as u64)
 }
 
 /// Both parts, in the names of 2025 (`visual.`, `model.layers.`) or of transformers 5 (`model.visual.`, `model.language_model.layers.`).

@@ -14,6 +14,7 @@ use vantage_model::weights::Placement;
 use vantage_scene::ColorImage;
 
 use crate::cli::model::Dtype;
+use crate::memory::{self, Conversation};
 use crate::sink::stdout;
 
 /// Arguments of `vantage bench model`.
@@ -28,6 +29,9 @@ pub(crate) struct ModelArgs {
     /// The picture that a folder is asked about, PNG or JPEG; one of 640x480 is made up when left out.
     #[arg(long, requires = "model")]
     image: Option<PathBuf>,
+    /// Most memory that a folder may take, GB; what the machine has available when left out.
+    #[arg(long, requires = "model", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    memory_limit: Option<u32>,
     /// Number type of the matrices.
     #[arg(long, value_enum, default_value = "f32")]
     dtype: Dtype,
@@ -129,6 +133,8 @@ pub(crate) fn run(args: &ModelArgs) -> Result<()> {
 
 /// Questions of equal length; a folder is asked one after the other.
 const QUESTIONS: [&str; 2] = ["what is the chair made of?", "how many tables are there?"];
+/// Tokens that a picture and a question take, at most.
+const PROMPT_ROOM: usize = 4096;
 /// Sides of the picture that is made up.
 const MADE_UP: (u32, u32) = (640, 480);
 
@@ -138,8 +144,12 @@ fn folder(dir: &Path, args: &ModelArgs) -> Result<()> {
         Some(path) => read_picture(path)?,
         None => made_up(),
     };
+    let placement = Placement::cpu(args.dtype.matrices());
+    let size = [picture.width, picture.height];
+    let conversation = Conversation { tokens: PROMPT_ROOM + args.tokens as usize, picture: size };
+    memory::plan(dir, &placement, conversation, args.memory_limit.map(|gb| u64::from(gb) * 1_000_000_000))?;
     let start = Instant::now();
-    let mut model = QwenVl::load(dir, Placement::cpu(args.dtype.matrices()))?;
+    let mut model = QwenVl::load(dir, placement)?;
     let load_s = start.elapsed().as_secs_f64();
     let weights: u64 = model.placed().iter().map(|p| p.bytes).sum();
     let parameters: u64 = model.placed().iter().map(|p| p.parameters).sum();
