@@ -36,6 +36,16 @@ pub(crate) const ROS: &[Need] = &[
     },
 ];
 
+/// A driver of Vulkan, which wgpu needs; where there is none, the one that computes on the CPU (lavapipe).
+pub(crate) const VULKAN: &[Need] = &[Need {
+    what: "a Vulkan driver",
+    packages: &["libvulkan1", "mesa-vulkan-drivers"],
+    present: || {
+        let folders = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"];
+        folders.iter().any(|folder| entries(Path::new(folder)).iter().any(|file| file.extension().is_some_and(|e| e == "json")))
+    },
+}];
+
 /// Shared libraries that Open3D's wheel takes from the system.
 pub(crate) const PEERS: &[Need] = &[Need {
     what: "the system libraries of Open3D",

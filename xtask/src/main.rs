@@ -70,6 +70,9 @@ enum Task {
         /// Compare only this part; may be given several times
         #[arg(long = "part")]
         parts: Vec<String>,
+        /// Run ours on wgpu, cuda or cuda:N instead, over the small cases of the repository (needs no torch)
+        #[arg(long, conflicts_with_all = ["seed", "parts"])]
+        device: Option<String>,
         /// One JSON object a line, the last one the summary
         #[arg(long)]
         json: bool,
@@ -106,7 +109,8 @@ fn main() -> ExitCode {
         Task::Bench { what: Bench::Scene { frames, json } } => bench::scene(&frames, json),
         Task::Soak { frames, json } => bench::soak(frames.as_deref(), json),
         Task::Bench { what: Bench::Model { json } } => bench::model(json),
-        Task::Parity { seed, parts, json } => parity::run(seed, &parts, json),
+        Task::Parity { device: Some(device), json, .. } => parity::on_device(&device, json),
+        Task::Parity { seed, parts, device: None, json } => parity::run(seed, &parts, json),
         Task::Ci => checks::run(),
     };
     match outcome {

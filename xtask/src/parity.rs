@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::layout::Layout;
 use crate::run::cargo;
@@ -12,6 +12,25 @@ use crate::{apt, peers, process};
 
 /// Writes the reference cases.
 const REFERENCE: &str = "tests/python/parity.py";
+
+/// Cases that are kept in the repository.
+const KEPT: &str = "tests/fixtures/parity";
+
+/// The kept cases with ours on a GPU, or on what stands for one; `device` is `wgpu`, `cuda` or `cuda:N`.
+pub(crate) fn on_device(device: &str, json: bool) -> Result<()> {
+    let layout = Layout::find()?;
+    let family = device.split(':').next().unwrap_or_default();
+    match family {
+        "wgpu" => apt::ensure(&layout, &[apt::BUILD, apt::VULKAN])?,
+        "cuda" => apt::ensure(&layout, &[apt::BUILD])?,
+        _ => bail!("--device {device}: it is wgpu, cuda or cuda:N; without it everything runs on the CPU"),
+    }
+    let feature = format!("vantage-tests/{family}");
+    process::foreground(cargo(&layout, "build").args(["--bin", "parity", "--features", &feature]))?;
+    let mut compare = Command::new(layout.built("parity"));
+    compare.arg(layout.root.join(KEPT)).arg(format!("--device={device}")).args(json.then_some("--json"));
+    process::foreground(&mut compare)
+}
 
 /// Makes the cases in a folder of their own, compares, and clears away.
 pub(crate) fn run(seed: u64, parts: &[String], json: bool) -> Result<()> {
