@@ -42,7 +42,9 @@ pub(crate) const VULKAN: &[Need] = &[Need {
     packages: &["libvulkan1", "mesa-vulkan-drivers"],
     present: || {
         let folders = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"];
-        folders.iter().any(|folder| entries(Path::new(folder)).iter().any(|file| file.extension().is_some_and(|e| e == "json")))
+        folders
+            .iter()
+            .any(|folder| entries(Path::new(folder)).iter().any(|file| file.extension().is_some_and(|e| e == "json")))
     },
 }];
 

@@ -22,9 +22,8 @@ fn group_room(folder: &Path) -> Option<u64> {
     let read = |name: &str| fs::read_to_string(folder.join(name)).ok();
     let limit: u64 = read("memory.max")?.trim().parse().ok()?;
     let used: u64 = read("memory.current")?.trim().parse().ok()?;
-    let cached = read("memory.stat").and_then(|stat| {
-        stat.lines().find_map(|line| line.strip_prefix("inactive_file "))?.trim().parse::<u64>().ok()
-    });
+    let cached = read("memory.stat")
+        .and_then(|stat| stat.lines().find_map(|line| line.strip_prefix("inactive_file "))?.trim().parse::<u64>().ok());
     Some(limit.saturating_sub(used.saturating_sub(cached.unwrap_or(0))))
 }
 

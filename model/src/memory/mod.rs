@@ -44,7 +44,13 @@ pub struct DoesNotFit {
 
 impl MemoryPlan {
     /// The plan of `weights` as a [`crate::weights::WeightReader`] counted them.
-    pub fn new(placement: &Placement, weights: &[Placed], tokens: usize, cache_per_token: u64, activations: u64) -> Self {
+    pub fn new(
+        placement: &Placement,
+        weights: &[Placed],
+        tokens: usize,
+        cache_per_token: u64,
+        activations: u64,
+    ) -> Self {
         Self {
             dtype: placement.matrices,
             tokens,
@@ -82,7 +88,9 @@ impl MemoryPlan {
             plans.into_iter().find(|plan| plan.total() <= available)
         });
         let proposal = match fits {
-            Some(plan) => format!("{} with {} tokens would fit, with {}", plan.dtype.name(), plan.tokens, Gigabytes(plan.total())),
+            Some(plan) => {
+                format!("{} with {} tokens would fit, with {}", plan.dtype.name(), plan.tokens, Gigabytes(plan.total()))
+            }
             None => "No number type makes it fit: take a smaller model, or free memory".to_owned(),
         };
         Err(DoesNotFit { plan: self, available, proposal })

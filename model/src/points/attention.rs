@@ -1,7 +1,7 @@
 //! `[points, channels]` in, the same out: a Point Transformer v3 block (conditional position encoding by a sparse
 //! convolution, attention within serialised patches, MLP).
 
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::{gelu, softmax};
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
@@ -9,6 +9,9 @@ use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use super::plan::Patches;
 use super::sparse_conv::{ConvIndex, NEIGHBOURS, sparse_conv};
 use crate::transformer::HIDDEN_SCORE;
+
+/// Attention scores held at a time: 64 MiB of them.
+const MOST_SCORES: usize = 1 << 24;
 
 /// One block.
 #[derive(Module, Debug)]
@@ -52,7 +55,9 @@ impl PointBlock {
     /// `x`: `[points, channels]`.
     pub(crate) fn forward(&self, x: Tensor<2>, conv: &ConvIndex, patches: &Patches) -> Tensor<2> {
         let device = x.device();
-        let near = self.norm_conv.forward(self.conv_out.forward(sparse_conv(x.clone(), &self.conv, conv)));
+        let bias = self.conv.bias.as_ref().map(Param::val);
+        let convolved = sparse_conv(x.clone(), self.conv.weight.val(), bias, conv);
+        let near = self.norm_conv.forward(self.conv_out.forward(convolved));
         let x = x + near;
         let x = x.clone() + self.attend(self.norm_attention.forward(x), patches, &device);
         let y = self.down.forward(gelu(self.up.forward(self.norm_mlp.forward(x.clone()))));
@@ -60,26 +65,39 @@ impl PointBlock {
     }
 
     fn attend(&self, x: Tensor<2>, patches: &Patches, device: &Device) -> Tensor<2> {
-        let channels = x.dims()[1];
-        let slots = patches.index.len();
-        let size = patches.size.max(1);
-        let (count, head_width) = (slots / size, channels / self.heads);
-        let qkv = self
-            .qkv
-            .forward(x)
-            .select(0, index(&patches.index, device))
-            .reshape([count, size, 3, self.heads, head_width])
-            .permute([2, 0, 3, 1, 4]);
-        let part = |i: usize| -> Tensor<4> { qkv.clone().narrow(0, i, 1).squeeze_dim::<4>(0) };
-        let (q, k, v) = (part(0), part(1), part(2));
-        let mut scores = q.matmul(k.transpose()).mul_scalar((head_width as f32).powf(-0.5));
-        if !patches.hidden.is_empty() {
-            let hidden = Tensor::<2, Bool>::from_data(TensorData::new(patches.hidden.clone(), [count, size]), device);
-            scores = scores.clone().mask_fill(hidden.reshape([count, 1, 1, size]).expand(scores.shape()), HIDDEN_SCORE);
-        }
-        let mixed = softmax(scores, 3).matmul(v).swap_dims(1, 2).reshape([slots, channels]);
-        self.out.forward(mixed.select(0, index(&patches.slot, device)))
+        self.out.forward(attend_in_patches(self.qkv.forward(x), self.heads, patches, device))
     }
+}
+
+/// Attention within patches. `qkv`: `[points, 3 * channels]`; returns `[points, channels]`.
+pub(super) fn attend_in_patches(qkv: Tensor<2>, heads: usize, patches: &Patches, device: &Device) -> Tensor<2> {
+    let channels = qkv.dims()[1] / 3;
+    let slots = patches.index.len();
+    let size = patches.size.max(1);
+    let (count, head_width) = (slots / size, channels / heads);
+    let qkv = qkv
+        .select(0, index(&patches.index, device))
+        .reshape([count, size, 3, heads, head_width])
+        .permute([2, 0, 3, 1, 4]);
+    let part = |i: usize| -> Tensor<4> { qkv.clone().narrow(0, i, 1).squeeze_dim::<4>(0) };
+    let (q, k, v) = (part(0), part(1), part(2));
+    let hidden = (!patches.hidden.is_empty())
+        .then(|| Tensor::<2, Bool>::from_data(TensorData::new(patches.hidden.clone(), [count, size]), device));
+    // some patches at a time, so that the scores of a large cloud are not all held at once
+    let at_once = (MOST_SCORES / (heads * size * size)).max(1);
+    let mut mixed = Vec::with_capacity(count.div_ceil(at_once));
+    for first in (0..count).step_by(at_once) {
+        let some = at_once.min(count - first);
+        let of = |t: &Tensor<4>| t.clone().narrow(0, first, some);
+        let mut scores = of(&q).matmul(of(&k).transpose()).mul_scalar((head_width as f32).powf(-0.5));
+        if let Some(hidden) = &hidden {
+            let hidden = hidden.clone().narrow(0, first, some).reshape([some, 1, 1, size]);
+            scores = scores.clone().mask_fill(hidden.expand(scores.shape()), HIDDEN_SCORE);
+        }
+        mixed.push(softmax(scores, 3).matmul(of(&v)).swap_dims(1, 2).reshape([some * size, channels]));
+    }
+    let mixed = if mixed.len() == 1 { mixed.remove(0) } else { Tensor::cat(mixed, 0) };
+    mixed.select(0, index(&patches.slot, device))
 }
 
 #[cfg(test)]

@@ -294,7 +294,7 @@ mod tests {
             let stage = PointPlan::new(&[&scenes[0]], &config).stages[0].conv.index(&device);
             let once = || {
                 let from = Instant::now();
-                sparse_conv(Tensor::ones([3000, width], &device), &conv, &stage);
+                sparse_conv(Tensor::ones([3000, width], &device), conv.weight.val(), None, &stage);
                 1e3 * from.elapsed().as_secs_f64()
             };
             println!("one convolution of 3000 points: {:.1} ms", (0..20).map(|_| once()).fold(f64::INFINITY, f64::min));

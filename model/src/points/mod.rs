@@ -7,6 +7,7 @@ mod plan;
 mod sample;
 mod serialize;
 mod sparse_conv;
+pub mod v3;
 
 pub use config::{PointEncoderConfig, PointSampleConfig};
 pub use encoder::{PointEncoder, PointFeatures};

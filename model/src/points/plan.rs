@@ -11,6 +11,8 @@ use super::sample::PointSample;
 use super::serialize::{BITS, SerializedOrder};
 use super::sparse_conv::{ConvPairs, ConvPlan};
 
+/// Side of the neighbourhood that a convolution reads.
+pub(super) const CONV_SIDE: usize = 3;
 /// Voxels that a pooled voxel covers.
 pub(crate) const CHILDREN: usize = 8;
 
@@ -63,7 +65,7 @@ impl PointPlan {
         let mut stages: Vec<Stage> = (0..count)
             .map(|s| Stage { patches: vec![Patches::default(); config.depths[s]], ..Stage::default() })
             .collect();
-        let mut pairs: Vec<ConvPairs> = vec![ConvPairs::default(); count];
+        let mut pairs: Vec<ConvPairs> = vec![ConvPairs::empty(CONV_SIDE); count];
         let mut coarse_positions = Vec::new();
         for scene in scenes {
             let starts: Vec<usize> = stages.iter().map(|s| s.ranges.last().map_or(0, |r| r.end)).collect();
@@ -101,7 +103,7 @@ impl PointPlan {
 }
 
 /// Adds one scene's stage behind the others.
-fn append(to: &mut Stage, own: Stage, start: usize, coarse_start: usize) {
+pub(super) fn append(to: &mut Stage, own: Stage, start: usize, coarse_start: usize) {
     let points = own.ranges.last().map_or(0, |r| r.end);
     let shift = |rows: Vec<i32>, by: usize| rows.into_iter().map(move |i| i + by as i32);
     to.ranges.push(start..start + points);
@@ -117,15 +119,15 @@ fn append(to: &mut Stage, own: Stage, start: usize, coarse_start: usize) {
 }
 
 /// The voxels of one stage of one scene.
-struct Cells {
+pub(super) struct Cells {
     /// Voxel of each row.
-    voxels: Vec<[u32; 3]>,
+    pub(super) voxels: Vec<[u32; 3]>,
     /// Rows by voxel, then by position: nothing depends on the order in which the points came.
-    sorted: Vec<u32>,
+    pub(super) sorted: Vec<u32>,
 }
 
 impl Cells {
-    fn new(voxels: Vec<[u32; 3]>, positions: &[[f32; 3]]) -> Self {
+    pub(super) fn new(voxels: Vec<[u32; 3]>, positions: &[[f32; 3]]) -> Self {
         let mut sorted: Vec<u32> = (0..voxels.len() as u32).collect();
         let place = |i: u32| positions[i as usize];
         sorted.sort_unstable_by(|&a, &b| {
@@ -135,12 +137,12 @@ impl Cells {
         Self { voxels, sorted }
     }
 
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.voxels.len()
     }
 
     /// The first row of each occupied voxel, by voxel.
-    fn first_rows(&self) -> Vec<u32> {
+    pub(super) fn first_rows(&self) -> Vec<u32> {
         let mut rows = self.sorted.clone();
         rows.dedup_by_key(|&mut i| self.voxels[i as usize]);
         rows
@@ -155,8 +157,9 @@ fn plan_scene(sample: &PointSample, config: &PointEncoderConfig) -> ScenePlan {
     let mut orders = SerializedOrder::ALL.into_iter().cycle();
     for s in 0..config.channels.len() {
         let mut stage = Stage { ranges: std::iter::once(0..cells.len()).collect(), ..Stage::default() };
-        stage.patches = orders.by_ref().take(config.depths[s]).map(|o| patches(&cells, o, config.patch_size)).collect();
-        let pairs = ConvPairs::new(&cells.voxels, &cells.sorted, &cells.first_rows());
+        stage.patches =
+            orders.by_ref().take(config.depths[s]).map(|o| patches(&cells, |v| o.code(v), config.patch_size)).collect();
+        let pairs = ConvPairs::new(&cells.voxels, &cells.sorted, &cells.first_rows(), CONV_SIDE);
         if s + 1 < config.channels.len() {
             let (coarse, parent, children) = pool(&cells);
             let mut sums = vec![([0.0f32; 3], 0.0f32); coarse.len()];
@@ -180,22 +183,18 @@ fn plan_scene(sample: &PointSample, config: &PointEncoderConfig) -> ScenePlan {
 
 /// Voxels of side `grid_m`, counted from the scene's lowest. The voxels' borders lie where the sampling puts them, at
 /// multiples of the side, so that two averages of different sampling voxels do not fall together.
-fn voxels(positions: &[[f32; 3]], grid_m: f32) -> Vec<[u32; 3]> {
+pub(super) fn voxels(positions: &[[f32; 3]], grid_m: f32) -> Vec<[u32; 3]> {
     let limit = f64::from((1u32 << BITS) - 1);
     let cells: Vec<[f64; 3]> = positions.iter().map(|p| p.map(|x| f64::from((x / grid_m).floor()))).collect();
     let low: [f64; 3] = std::array::from_fn(|k| cells.iter().map(|c| c[k]).fold(f64::INFINITY, f64::min));
     cells.iter().map(|c| std::array::from_fn(|k| (c[k] - low[k]).clamp(0.0, limit) as u32)).collect()
 }
 
-/// Cuts the points into patches of `size` along `order`. As in Pointcept's code, the last patch of a scene that does not
+/// Cuts the points into patches of `size` along the curve on which a voxel has the place `code`. As in Pointcept's code, the last patch of a scene that does not
 /// divide evenly borrows points from the patch before it; a scene smaller than one patch is padded.
-fn patches(cells: &Cells, order: SerializedOrder, size: usize) -> Patches {
-    let mut along: Vec<(u64, u32, u32)> = cells
-        .sorted
-        .iter()
-        .zip(0u32..)
-        .map(|(&row, rank)| (order.code(cells.voxels[row as usize]), rank, row))
-        .collect();
+pub(super) fn patches(cells: &Cells, code: impl Fn([u32; 3]) -> u64, size: usize) -> Patches {
+    let mut along: Vec<(u64, u32, u32)> =
+        cells.sorted.iter().zip(0u32..).map(|(&row, rank)| (code(cells.voxels[row as usize]), rank, row)).collect();
     along.sort_unstable();
     let points = along.len();
     let mut out = Patches { slot: vec![0; points], size, ..Patches::default() };
@@ -215,7 +214,7 @@ fn patches(cells: &Cells, order: SerializedOrder, size: usize) -> Patches {
 
 /// Voxels of twice the side, in Z-order: their coordinates, each point's parent, and each parent's children. Of points
 /// that share a voxel only the first is pooled, so that a parent has eight children at most.
-fn pool(cells: &Cells) -> (Vec<[u32; 3]>, Vec<i32>, Vec<i32>) {
+pub(super) fn pool(cells: &Cells) -> (Vec<[u32; 3]>, Vec<i32>, Vec<i32>) {
     let halved = |row: u32| cells.voxels[row as usize].map(|x| x >> 1);
     let mut along: Vec<(u64, u32)> =
         cells.first_rows().into_iter().map(|i| (SerializedOrder::Z.code(halved(i)), i)).collect();
@@ -260,7 +259,7 @@ mod tests {
     #[test]
     fn every_point_has_one_slot_that_points_back() {
         for count in [1usize, 5, 8, 9, 23, 64] {
-            let p = patches(&cells(grid(4)[..count].to_vec()), SerializedOrder::Hilbert, 8);
+            let p = patches(&cells(grid(4)[..count].to_vec()), |v| SerializedOrder::Hilbert.code(v), 8);
             assert_eq!(p.index.len(), count.div_ceil(8) * 8);
             for (i, &slot) in p.slot.iter().enumerate() {
                 assert_eq!(p.index[slot as usize], i as i32);

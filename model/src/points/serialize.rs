@@ -1,18 +1,24 @@
 //! Voxel coordinates in, positions along space-filling curves out: Z-order (Morton 1966) and Hilbert (Skilling 2004,
 //! "Programming the Hilbert curve"), each also with x and y exchanged, as Point Transformer v3 uses them.
 
+use serde::{Deserialize, Serialize};
+
 /// Bits of a coordinate; 3 x 16 fit a u64.
 pub(crate) const BITS: u32 = 16;
 
 /// The order in which points are cut into patches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SerializedOrder {
     /// Z-order.
+    #[serde(rename = "z")]
     Z,
+    #[serde(rename = "z-trans")]
     /// Z-order with x and y exchanged.
     ZTransposed,
     /// Hilbert curve.
+    #[serde(rename = "hilbert")]
     Hilbert,
+    #[serde(rename = "hilbert-trans")]
     /// Hilbert curve with x and y exchanged.
     HilbertTransposed,
 }
@@ -22,12 +28,18 @@ impl SerializedOrder {
     pub const ALL: [Self; 4] = [Self::Z, Self::ZTransposed, Self::Hilbert, Self::HilbertTransposed];
 
     /// Place of a voxel along the curve; coordinates below 2^16.
-    pub fn code(self, [x, y, z]: [u32; 3]) -> u64 {
+    pub fn code(self, voxel: [u32; 3]) -> u64 {
+        self.code_of_bits(voxel, BITS)
+    }
+
+    /// As [`Self::code`], along the curve through the cube of side `2^bits`, at most `2^16`; coordinates below that. Z-order does
+    /// not depend on the cube, Hilbert's curve turns with it.
+    pub fn code_of_bits(self, [x, y, z]: [u32; 3], bits: u32) -> u64 {
         match self {
             Self::Z => z_order_code([x, y, z]),
             Self::ZTransposed => z_order_code([y, x, z]),
-            Self::Hilbert => hilbert_code([x, y, z]),
-            Self::HilbertTransposed => hilbert_code([y, x, z]),
+            Self::Hilbert => hilbert_code([x, y, z], bits),
+            Self::HilbertTransposed => hilbert_code([y, x, z], bits),
         }
     }
 }
@@ -46,11 +58,12 @@ fn spread(c: u32) -> u64 {
     bits
 }
 
-/// Place along the Hilbert curve through the cube of side 2^16.
-pub fn hilbert_code(coordinates: [u32; 3]) -> u64 {
+/// Place along the Hilbert curve through the cube of side `2^bits`, at most `2^16`.
+pub fn hilbert_code(coordinates: [u32; 3], bits: u32) -> u64 {
     let mut x = coordinates;
+    let highest = 1u32 << bits.clamp(1, BITS) >> 1;
     // Skilling's inverse: undo the excess rotations from the highest bit down, then Gray-encode
-    let mut bit = 1u32 << (BITS - 1);
+    let mut bit = highest;
     while bit > 1 {
         let below = bit - 1;
         for i in 0..3 {
@@ -67,7 +80,7 @@ pub fn hilbert_code(coordinates: [u32; 3]) -> u64 {
     x[1] ^= x[0];
     x[2] ^= x[1];
     let mut flip = 0;
-    let mut bit = 1u32 << (BITS - 1);
+    let mut bit = highest;
     while bit > 1 {
         if x[2] & bit != 0 {
             flip ^= bit - 1;
@@ -92,12 +105,12 @@ mod tests {
     #[test]
     fn hilbert_steps_to_a_neighbour_each_time() {
         let mut cells: Vec<[u32; 3]> = (0..512u32).map(|i| [i % 8, i / 8 % 8, i / 64]).collect();
-        cells.sort_by_key(|&c| hilbert_code(c));
+        cells.sort_by_key(|&c| hilbert_code(c, BITS));
         for pair in cells.windows(2) {
             let step: u32 = (0..3).map(|k| pair[0][k].abs_diff(pair[1][k])).sum();
             assert_eq!(step, 1, "{pair:?}");
         }
-        let mut codes: Vec<u64> = cells.iter().map(|&c| hilbert_code(c)).collect();
+        let mut codes: Vec<u64> = cells.iter().map(|&c| hilbert_code(c, BITS)).collect();
         codes.dedup();
         assert_eq!(codes.len(), 512);
     }
@@ -105,7 +118,8 @@ mod tests {
     fn hilbert_begins_with_the_gray_code_of_a_cube() {
         let corners = [[0, 0, 0], [0, 0, 1], [0, 1, 1], [0, 1, 0], [1, 1, 0], [1, 1, 1], [1, 0, 1], [1, 0, 0]];
         let top = BITS - 1;
-        let codes: Vec<u64> = corners.iter().map(|c| hilbert_code(c.map(|x: u32| x << top)) >> (3 * top)).collect();
+        let codes: Vec<u64> =
+            corners.iter().map(|c| hilbert_code(c.map(|x: u32| x << top), BITS) >> (3 * top)).collect();
         assert_eq!(codes, (0..8).collect::<Vec<u64>>());
     }
 
@@ -118,6 +132,18 @@ mod tests {
                 let parent = order.code(c.map(|x| x & !1));
                 assert_eq!(order.code(c) >> 3, parent >> 3);
             }
+        }
+    }
+
+    #[test]
+    fn every_cube_has_a_curve_of_its_own() {
+        for bits in 1..=4 {
+            let side = 1u32 << bits;
+            let mut cells: Vec<[u32; 3]> =
+                (0..side.pow(3)).map(|i| [i % side, i / side % side, i / side / side]).collect();
+            cells.sort_by_key(|&c| hilbert_code(c, bits));
+            assert_eq!(hilbert_code(cells[cells.len() - 1], bits), u64::from(side.pow(3)) - 1);
+            assert!(cells.windows(2).all(|pair| (0..3).map(|k| pair[0][k].abs_diff(pair[1][k])).sum::<u32>() == 1));
         }
     }
 

@@ -1,0 +1,204 @@
+//! Voxels of a batch of scenes in, every index array that the published Point Transformer v3 needs out.
+
+use std::ops::Range;
+
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+use super::config::PtV3Config;
+use crate::points::PointSample;
+use crate::points::plan::{CONV_SIDE, Cells, Patches, Stage, append, patches, pool};
+use crate::points::serialize::{BITS, SerializedOrder};
+use crate::points::sparse_conv::{ConvPairs, ConvPlan};
+
+/// Side of the neighbourhood that the stem reads.
+const STEM_SIDE: usize = 5;
+
+/// One scene: voxels, at most one point in each, counted from the scene's lowest.
+#[derive(Debug, Clone, Default)]
+pub struct PtV3Input {
+    voxels: Vec<[u32; 3]>,
+    positions: Vec<[f32; 3]>,
+}
+
+/// Why voxels cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PtV3InputError {
+    /// A coordinate is too large.
+    #[error("voxel {index} is at {voxel:?}, coordinates must be below {limit}", limit = 1u32 << BITS)]
+    Far {
+        /// Which of them.
+        index: usize,
+        /// Where it is.
+        voxel: [u32; 3],
+    },
+    /// Two points in one voxel.
+    #[error("two points lie in voxel {voxel:?}; sample the cloud to one point a voxel first")]
+    Crowded {
+        /// The voxel.
+        voxel: [u32; 3],
+    },
+    /// Not one position a voxel.
+    #[error("{positions} positions for {voxels} voxels")]
+    Positions {
+        /// Positions given.
+        positions: usize,
+        /// Voxels given.
+        voxels: usize,
+    },
+}
+
+impl PtV3Input {
+    /// Voxels and the positions of what lies in them, world, metres.
+    ///
+    /// # Errors
+    /// [`PtV3InputError`] naming the voxel.
+    pub fn new(voxels: Vec<[u32; 3]>, positions: Vec<[f32; 3]>) -> Result<Self, PtV3InputError> {
+        if voxels.len() != positions.len() {
+            return Err(PtV3InputError::Positions { positions: positions.len(), voxels: voxels.len() });
+        }
+        if let Some((index, voxel)) = voxels.iter().enumerate().find(|(_, v)| v.iter().any(|c| *c >= 1 << BITS)) {
+            return Err(PtV3InputError::Far { index, voxel: *voxel });
+        }
+        let mut sorted = voxels.clone();
+        sorted.sort_unstable();
+        if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(PtV3InputError::Crowded { voxel: pair[0] });
+        }
+        Ok(Self { voxels, positions })
+    }
+
+    /// A sampled cloud, with the features of each point that is kept: colour from -1 to 1, then normal, `[points, 6]`. Of two
+    /// samples that share a voxel the first is kept.
+    pub fn of_sample(sample: &PointSample) -> (Self, Vec<f32>) {
+        let voxels = crate::points::plan::voxels(&sample.positions, sample.grid_m);
+        let mut rows: Vec<usize> = (0..voxels.len()).collect();
+        rows.sort_by_key(|&i| voxels[i]);
+        rows.dedup_by_key(|i| voxels[*i]);
+        let features = rows.iter().flat_map(|&i| sample.features[i][3..].iter().copied()).collect();
+        let input = Self {
+            voxels: rows.iter().map(|&i| voxels[i]).collect(),
+            positions: rows.iter().map(|&i| sample.positions[i]).collect(),
+        };
+        (input, features)
+    }
+
+    /// Points.
+    pub fn len(&self) -> usize {
+        self.voxels.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.voxels.is_empty()
+    }
+}
+
+/// Everything that depends on where the points are, for a batch of scenes.
+#[derive(Debug, Clone)]
+pub struct PtV3Plan {
+    /// The neighbourhoods of the stem.
+    pub(super) stem: ConvPlan,
+    /// One for each resolution; its `patches` are one for each curve, in the sequence in which blocks take them.
+    pub(super) stages: Vec<Stage>,
+    coarse_positions: Vec<[f32; 3]>,
+    coarse_voxels: Vec<[u32; 3]>,
+}
+
+impl PtV3Plan {
+    /// Plans a batch of scenes. As in the reference the curves' cube is that of the largest scene.
+    pub fn new(scenes: &[&PtV3Input], config: &PtV3Config) -> Self {
+        let count = config.enc_channels.len();
+        let most = scenes.iter().flat_map(|s| s.voxels.iter().flatten()).copied().max().unwrap_or(0);
+        let bits = (u32::BITS - (most + 1).leading_zeros()).min(BITS);
+        let orders = sequences(config, count);
+        let mut stem = ConvPairs::empty(STEM_SIDE);
+        let mut stages: Vec<Stage> = orders
+            .iter()
+            .map(|orders| Stage { patches: vec![Patches::default(); orders.len()], ..Stage::default() })
+            .collect();
+        let mut pairs = vec![ConvPairs::empty(CONV_SIDE); count];
+        let (mut coarse_positions, mut coarse_voxels) = (Vec::new(), Vec::new());
+        for scene in scenes {
+            let starts: Vec<usize> = stages.iter().map(|s| s.ranges.last().map_or(0, |r| r.end)).collect();
+            let mut positions = scene.positions.clone();
+            let mut weights = vec![1.0f32; positions.len()];
+            let mut cells = Cells::new(scene.voxels.clone(), &positions);
+            let around = |cells: &Cells, side| ConvPairs::new(&cells.voxels, &cells.sorted, &cells.sorted, side);
+            stem.append(around(&cells, STEM_SIDE), starts[0]);
+            for (s, orders) in orders.iter().enumerate() {
+                let bits = bits.saturating_sub(s as u32);
+                let mut stage = Stage { ranges: std::iter::once(0..cells.len()).collect(), ..Stage::default() };
+                let cut = |order: &SerializedOrder| {
+                    patches(&cells, |voxel| order.code_of_bits(voxel, bits), config.enc_patch_size[s])
+                };
+                stage.patches = orders.iter().map(cut).collect();
+                pairs[s].append(around(&cells, CONV_SIDE), starts[s]);
+                if s + 1 < count {
+                    let (coarse, parent, children) = pool(&cells);
+                    let mut sums = vec![([0.0f32; 3], 0.0f32); coarse.len()];
+                    for ((p, weight), parent) in positions.iter().zip(&weights).zip(&parent) {
+                        let (sum, total) = &mut sums[*parent as usize];
+                        for k in 0..3 {
+                            sum[k] += p[k] * weight;
+                        }
+                        *total += weight;
+                    }
+                    (positions, weights) = sums.into_iter().map(|(sum, total)| (sum.map(|x| x / total), total)).unzip();
+                    (stage.parent, stage.children) = (parent, children);
+                    cells = Cells::new(coarse, &positions);
+                } else {
+                    coarse_positions.extend(&positions);
+                    coarse_voxels.extend(&cells.voxels);
+                }
+                append(&mut stages[s], stage, starts[s], starts.get(s + 1).copied().unwrap_or(0));
+            }
+        }
+        let points = |stage: &Stage| stage.ranges.last().map_or(0, |r| r.end);
+        let stem = ConvPlan::new(&stem, stages.first().map_or(0, points));
+        for (stage, pairs) in stages.iter_mut().zip(&pairs) {
+            stage.conv = ConvPlan::new(pairs, points(stage));
+            for patches in &mut stage.patches {
+                if patches.hidden.iter().all(|h| !h) {
+                    patches.hidden.clear();
+                }
+            }
+        }
+        Self { stem, stages, coarse_positions, coarse_voxels }
+    }
+
+    /// Rows of each scene at the finest stage.
+    pub fn fine_ranges(&self) -> &[Range<usize>] {
+        self.stages.first().map_or(&[], |s| &s.ranges)
+    }
+
+    /// Rows of each scene at the coarsest stage.
+    pub fn coarse_ranges(&self) -> &[Range<usize>] {
+        self.stages.last().map_or(&[], |s| &s.ranges)
+    }
+
+    /// Mean position of what each coarsest voxel covers, world, metres.
+    pub fn coarse_positions(&self) -> &[[f32; 3]] {
+        &self.coarse_positions
+    }
+
+    /// The coarsest voxels.
+    pub fn coarse_voxels(&self) -> &[[u32; 3]] {
+        &self.coarse_voxels
+    }
+}
+
+/// The curves of each stage in the sequence in which its blocks take them.
+fn sequences(config: &PtV3Config, stages: usize) -> Vec<Vec<SerializedOrder>> {
+    let mut orders = config.order.clone();
+    let mut rng = config.shuffle_seed.map(ChaCha8Rng::seed_from_u64);
+    (0..stages)
+        .map(|_| {
+            if let Some(rng) = &mut rng {
+                orders.shuffle(rng);
+            }
+            orders.clone()
+        })
+        .collect()
+}
