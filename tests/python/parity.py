@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-PARTS = ["decoder", "depth_anything", "qwen", "qwen_vision", "siglip"]
+PARTS = ["decoder", "depth_anything", "ptv3", "qwen", "qwen_vision", "siglip"]
 
 
 def main() -> None:

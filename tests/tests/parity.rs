@@ -7,7 +7,7 @@ use vantage_model::DeviceChoice;
 use vantage_tests::parity;
 
 /// Parts that must have a case.
-const PARTS: &[&str] = &["decoder", "depth_anything", "qwen", "qwen_vision", "siglip"];
+const PARTS: &[&str] = &["decoder", "depth_anything", "ptv3", "qwen", "qwen_vision", "siglip"];
 
 #[test]
 fn every_stage_equals_its_reference() {

@@ -4,6 +4,7 @@
 mod case;
 mod decoder;
 mod depth_anything;
+mod ptv3;
 mod qwen;
 mod qwen_vision;
 mod siglip;
@@ -45,6 +46,7 @@ pub fn compare(folder: &Path, device: DeviceChoice) -> Result<Vec<Line>> {
     let lines = match case.part.as_str() {
         "decoder" => decoder::compare(&case),
         "depth_anything" => depth_anything::compare(&case),
+        "ptv3" => ptv3::compare(&case),
         "qwen" => qwen::compare(&case),
         "qwen_vision" => qwen_vision::compare(&case),
         "siglip" => siglip::compare(&case),
