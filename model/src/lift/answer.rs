@@ -1,5 +1,6 @@
 //! A scene, a question and a model that reads pictures in, an [`Answer`] with boxes in the world out.
 
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 use vantage_scene::{ColorImage, Keyframe, Scene, ViewScores, select_uniform};
@@ -11,20 +12,20 @@ use super::parse::{Reading, parse};
 use super::prompt::prompt;
 use super::segments::MapSegments;
 use super::views::by_coverage;
-use crate::answer::{Answer, AskOptions, Grounding, Latency, SelectedView, ViewStrategy};
+use crate::answer::{Answer, AskOptions, Grounding, Latency, SelectedView, ViewStrategy, check_question};
 use crate::error::ModelError;
 use crate::grounding::ObjectRegistry;
+use crate::qwen::ReplyOptions;
 
 /// Views read where the question's options name no number.
 pub const DEFAULT_VIEWS: usize = 4;
-/// Longest question, as for the trained model.
-const MAX_QUESTION_CHARACTERS: usize = 2000;
 /// What the model is asked to write when a view does not show the answer.
 const NOT_VISIBLE: &str = "not visible";
 
 /// A vision-language model that looks at pictures and writes.
 pub trait ViewReader {
-    /// What the model writes to `prompt` about `images`; `on_text` sees it as it comes.
+    /// What the model writes to `prompt` about `images`, within the options' budget; `on_text` sees it as it comes, and stops
+    /// it with `ControlFlow::Break`. While nothing is written yet it may be asked with an empty text.
     ///
     /// # Errors
     /// [`ModelError`] when the model cannot be run.
@@ -32,12 +33,16 @@ pub trait ViewReader {
         &mut self,
         images: &[&ColorImage],
         prompt: &str,
-        on_text: &mut dyn FnMut(&str),
+        options: &ReplyOptions,
+        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<String, ModelError>;
 
     /// The size (width, height), pixels, to which the model resizes a picture of the given size; its rectangles are in
     /// pixels of that.
-    fn seen_size(&self, width: u32, height: u32) -> (u32, u32);
+    ///
+    /// # Errors
+    /// [`ModelError`] when the model reads no picture of that size.
+    fn seen_size(&self, width: u32, height: u32) -> Result<(u32, u32), ModelError>;
 }
 
 /// What was read off one view for the last answer.
@@ -53,7 +58,7 @@ pub struct LiftReport {
 
 /// Answers with a model that knows nothing of 3D.
 pub struct LiftReasoner {
-    reader: Box<dyn ViewReader>,
+    reader: Box<dyn ViewReader + Send>,
     /// The map in pieces, by the scene's revision.
     segments: Option<(u64, MapSegments)>,
     registry: ObjectRegistry,
@@ -62,7 +67,7 @@ pub struct LiftReasoner {
 
 impl LiftReasoner {
     /// Wraps a model.
-    pub fn new(reader: Box<dyn ViewReader>) -> Self {
+    pub fn new(reader: Box<dyn ViewReader + Send>) -> Self {
         Self { reader, segments: None, registry: ObjectRegistry::default(), report: Vec::new() }
     }
 
@@ -78,9 +83,10 @@ impl LiftReasoner {
         &self.report
     }
 
-    /// Answers `question` about `scene`; `on_text` sees the model's text as it comes, view after view. Of the options, the
-    /// number of views and the strategy count here; the sampling is the reader's own. `grammar_valid` says that every view's
-    /// text held a complete list.
+    /// Answers `question` about `scene`; `on_text` sees the model's text as it comes, view after view, and stops it with
+    /// `ControlFlow::Break`: no further view is read then, nor after the deadline, and the answer is that of what was read. Of
+    /// the options, the sampling does not count, it is the model's own. `grammar_valid` says that every view's text held a
+    /// complete list.
     ///
     /// # Errors
     /// [`ModelError::EmptyScene`] when nothing was fused yet, [`ModelError::EmptyQuestion`],
@@ -90,15 +96,9 @@ impl LiftReasoner {
         scene: &Scene,
         question: &str,
         options: &AskOptions,
-        on_text: &mut dyn FnMut(&str),
+        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Answer, ModelError> {
-        if question.trim().is_empty() {
-            return Err(ModelError::EmptyQuestion);
-        }
-        let characters = question.chars().count();
-        if characters > MAX_QUESTION_CHARACTERS {
-            return Err(ModelError::QuestionTooLong { characters, limit: MAX_QUESTION_CHARACTERS });
-        }
+        check_question(question)?;
         let start = Instant::now();
         let bounds = scene.bounds().ok_or(ModelError::EmptyScene)?;
         let chosen = choose(scene.keyframes(), options);
@@ -113,14 +113,23 @@ impl LiftReasoner {
         let encode_ms = millis(start) - select_ms;
 
         let mut first_token_ms = None;
+        let reply = ReplyOptions { max_tokens: options.max_tokens, deadline: options.deadline, sampling: None };
+        let mut stopped = false;
         let (mut raw, mut lifted) = (String::new(), Vec::new());
         self.report.clear();
         for (i, ((view, _), seen_there)) in chosen.iter().zip(&evidence).enumerate() {
+            if stopped || options.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                break;
+            }
             let color = view.frame.color.as_ref();
-            let seen = self.reader.seen_size(color.width, color.height);
-            let text = self.reader.read(&[color], &prompt(question, seen), &mut |piece| {
-                first_token_ms.get_or_insert_with(|| millis(start));
-                on_text(piece);
+            let seen = self.reader.seen_size(color.width, color.height)?;
+            let text = self.reader.read(&[color], &prompt(question, seen), &reply, &mut |piece| {
+                if !piece.is_empty() {
+                    first_token_ms.get_or_insert_with(|| millis(start));
+                }
+                let flow = on_text(piece);
+                stopped |= flow.is_break();
+                flow
             })?;
             if !raw.is_empty() {
                 raw.push('\n');

@@ -13,6 +13,7 @@ mod parse;
 mod pick;
 mod prompt;
 mod prose;
+mod qwen;
 mod region;
 mod relaxed;
 mod segments;

@@ -1,6 +1,7 @@
 //! `vantage replay`: a recording and questions in; JSON lines or a table, and a folder of pictures, out.
 
 use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -195,7 +196,7 @@ pub(crate) fn replay(
     for (question, known) in asked {
         let Some(reasoner) = &mut reasoner else { break };
         let answer = reasoner
-            .ask(&scene, question, &settings.ask_options(), &mut |_| {})
+            .ask(&scene, question, &settings.ask_options(), &mut |_| ControlFlow::Continue(()))
             .with_context(|| format!("asking `{question}`"))?;
         lines.push(Line::answer(&answer, settings.timing).to_json()?);
         if let Some(known) = known {
