@@ -148,14 +148,12 @@ impl LiftReasoner {
             }
             self.report.push(LiftReport { keyframe: view.id, reading, not_lifted });
         }
-        let boxes: Vec<Grounding> = merge(map, &evidence, lifted)
+        let merged = merge(map, &evidence, lifted);
+        let ids = self.registry.identify_all(&merged.iter().map(|one| one.bbox).collect::<Vec<_>>());
+        let boxes: Vec<Grounding> = merged
             .into_iter()
-            .map(|one| Grounding {
-                id: self.registry.identify(&one.bbox),
-                label: one.label,
-                bbox: one.bbox,
-                score: one.score,
-            })
+            .zip(ids)
+            .map(|(one, id)| Grounding { id, label: one.label, bbox: one.bbox, score: one.score })
             .collect();
         let total_ms = millis(start);
         Ok(Answer {

@@ -3,7 +3,7 @@
 use vantage_scene::OrientedBox;
 
 use super::evidence::ViewEvidence;
-use super::lifting::{Lifted, score, solid};
+use super::lifting::{Found, Lifted, score, solid};
 use super::region::Rect;
 use super::segments::MapSegments;
 
@@ -38,13 +38,13 @@ pub(super) fn merge(map: &MapSegments, views: &[ViewEvidence], mut lifted: Vec<L
     lifted.sort_by(|a, b| b.score.total_cmp(&a.score));
     let mut groups: Vec<Vec<Lifted>> = Vec::new();
     for one in lifted {
-        let overlap = |group: &Vec<Lifted>| {
+        let overlap_of = |group: &Vec<Lifted>| {
             let is_other_view = group.iter().all(|member| member.view != one.view);
-            let iou = group.iter().map(|member| member.bbox.iou(&one.bbox)).fold(0.0, f64::max);
             let named = is_other_view && group.iter().any(|member| names_agree(&member.label, &one.label));
-            (iou >= ANY_NAME_IOU || (named && iou >= SAME_NAME_IOU)).then_some(iou)
+            let shared = group.iter().map(|member| overlap(member, &one, named)).fold(0.0, f64::max);
+            (shared >= ANY_NAME_IOU || (named && shared >= SAME_NAME_IOU)).then_some(shared)
         };
-        let best = groups.iter().enumerate().filter_map(|(i, group)| Some((overlap(group)?, i)));
+        let best = groups.iter().enumerate().filter_map(|(i, group)| Some((overlap_of(group)?, i)));
         match best.max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1))).and_then(|(_, i)| groups.get_mut(i)) {
             Some(group) => group.push(one),
             None => groups.push(vec![one]),
@@ -55,22 +55,44 @@ pub(super) fn merge(map: &MapSegments, views: &[ViewEvidence], mut lifted: Vec<L
     merged
 }
 
-/// One object of what views show of it: each piece of the map belongs when more speaks for it than against it.
+/// How far two lifted rectangles are the same thing, 0 to 1. A thing on a wall may be cut off by the rim of a view, and its box
+/// is thin: when the names agree, it counts how much of the smaller the other covers.
+fn overlap(a: &Lifted, b: &Lifted, named: bool) -> f64 {
+    match (&a.found, &b.found) {
+        (Found::OnWall(x), Found::OnWall(y)) if named => x.covered(y),
+        _ => a.bbox.iou(&b.bbox),
+    }
+}
+
+/// One object of what views show of it; the surest view says whether it is a body or hangs on a wall.
 fn join(map: &MapSegments, views: &[ViewEvidence], group: &[Lifted]) -> Option<Merged> {
     let first = group.first()?;
+    let bbox = match &first.found {
+        Found::Body(_) => body(map, views, group),
+        Found::OnWall(thing) => {
+            let others = group.iter().filter_map(|one| if let Found::OnWall(other) = &one.found { Some(other) } else { None });
+            Some(others.fold(*thing, |whole, other| whole.union(other)).bbox(map))
+        }
+    };
+    let bbox = if group.len() > 1 { bbox } else { None }.unwrap_or(first.bbox);
+    let fit = group.iter().map(|one| one.found.evidence().0).sum::<f32>() / group.len() as f32;
+    let support = group.iter().fold(0u32, |sum, one| sum.saturating_add(one.found.evidence().1));
+    Some(Merged { label: first.label.clone(), bbox, score: score(fit, support) })
+}
+
+/// The box of a body: each piece of the map belongs when more speaks for it than against it.
+fn body(map: &MapSegments, views: &[ViewEvidence], group: &[Lifted]) -> Option<OrientedBox> {
     let framed: Vec<(&ViewEvidence, Rect)> =
         group.iter().filter_map(|one| Some((views.get(one.view)?, one.rect))).collect();
     let mut votes = vec![0.0f32; map.len()];
     for one in group {
-        for (sum, vote) in votes.iter_mut().zip(&one.pick.votes) {
+        let Found::Body(pick) = &one.found else { continue };
+        for (sum, vote) in votes.iter_mut().zip(&pick.votes) {
             *sum += vote;
         }
     }
     let pieces: Vec<u32> = (0..map.len() as u32).filter(|p| votes[*p as usize] > 0.0).collect();
-    let bbox = if group.len() > 1 { solid(map, &pieces, &framed) } else { None }.unwrap_or(first.bbox);
-    let fit = group.iter().map(|one| one.pick.fit).sum::<f32>() / group.len() as f32;
-    let support = group.iter().fold(0u32, |sum, one| sum.saturating_add(one.pick.support));
-    Some(Merged { label: first.label.clone(), bbox, score: score(fit, support) })
+    solid(map, &pieces, &framed)
 }
 
 #[cfg(test)]

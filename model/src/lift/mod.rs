@@ -19,6 +19,7 @@ mod relaxed;
 mod segments;
 mod solid;
 mod views;
+mod wall;
 
 pub use answer::{DEFAULT_VIEWS, LiftReasoner, LiftReport, ViewReader};
 pub use parse::{Ignored, IgnoredReason, MAX_BOXES, ReadBox, Reading, parse};
