@@ -4,6 +4,7 @@ use vantage_scene::OrientedBox;
 
 use super::evidence::ViewEvidence;
 use super::lifting::{Found, Lifted, score, solid};
+use super::pick::Pick;
 use super::region::Rect;
 use super::segments::MapSegments;
 
@@ -11,6 +12,11 @@ use super::segments::MapSegments;
 const SAME_NAME_IOU: f64 = 0.25;
 /// ...and from this on whatever they are called and wherever they were seen: a sofa and a couch.
 const ANY_NAME_IOU: f64 = 0.6;
+
+/// Two pieces touch at so many pairs of cells.
+const MIN_TOUCH: u32 = 6;
+/// A view refuses another's pieces when it shows this share of them outside of its rectangle.
+const REFUSED_SHARE: f32 = 0.25;
 
 /// An object that one or more views show.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,7 +47,7 @@ pub(super) fn merge(map: &MapSegments, views: &[ViewEvidence], mut lifted: Vec<L
         let overlap_of = |group: &Vec<Lifted>| {
             let is_other_view = group.iter().all(|member| member.view != one.view);
             let named = is_other_view && group.iter().any(|member| names_agree(&member.label, &one.label));
-            let shared = group.iter().map(|member| overlap(member, &one, named)).fold(0.0, f64::max);
+            let shared = group.iter().map(|member| overlap(map, member, &one, named)).fold(0.0, f64::max);
             (shared >= ANY_NAME_IOU || (named && shared >= SAME_NAME_IOU)).then_some(shared)
         };
         let best = groups.iter().enumerate().filter_map(|(i, group)| Some((overlap_of(group)?, i)));
@@ -55,13 +61,32 @@ pub(super) fn merge(map: &MapSegments, views: &[ViewEvidence], mut lifted: Vec<L
     merged
 }
 
-/// How far two lifted rectangles are the same thing, 0 to 1. A thing on a wall may be cut off by the rim of a view, and its box
-/// is thin: when the names agree, it counts how much of the smaller the other covers.
-fn overlap(a: &Lifted, b: &Lifted, named: bool) -> f64 {
-    match (&a.found, &b.found) {
-        (Found::OnWall(x), Found::OnWall(y)) if named => x.covered(y),
-        _ => a.bbox.iou(&b.bbox),
-    }
+/// How far two lifted rectangles are the same thing, 0 to 1: the overlap of their boxes. Views from two sides, or cut off by
+/// their rims, show parts of a thing that hardly overlap. When the names agree, parts of one thing are the same thing.
+fn overlap(map: &MapSegments, a: &Lifted, b: &Lifted, named: bool) -> f64 {
+    let are_parts = named
+        && match (&a.found, &b.found) {
+            (Found::OnWall(x), Found::OnWall(y)) => x.continues(y),
+            (Found::Body(x), Found::Body(y)) => continues(map, x, y),
+            _ => false,
+        };
+    let iou = a.bbox.iou(&b.bbox);
+    if are_parts { iou.max(SAME_NAME_IOU) } else { iou }
+}
+
+/// Whether two picks are sides of one solid: they share a piece, or touch where the surface bends outwards, and neither view
+/// shows much of the other's pieces outside of its own rectangle.
+fn continues(map: &MapSegments, a: &Pick, b: &Pick) -> bool {
+    let own = |pick: &Pick, piece: u32| pick.pieces.binary_search(&piece).is_ok();
+    let touches = |piece: &u32| {
+        let beside = map.contacts[*piece as usize].iter();
+        own(b, *piece) || beside.filter(|c| c.is_outward() && c.pairs >= MIN_TOUCH).any(|c| own(b, c.piece))
+    };
+    let refuses = |view: &Pick, other: &Pick| {
+        let against: f32 = other.pieces.iter().map(|p| (-view.votes[*p as usize]).max(0.0)).sum();
+        against > REFUSED_SHARE * other.support as f32
+    };
+    a.pieces.iter().any(touches) && !refuses(a, b) && !refuses(b, a)
 }
 
 /// One object of what views show of it; the surest view says whether it is a body or hangs on a wall.

@@ -34,6 +34,13 @@ const CLOSE_PX: f64 = 0.1;
 /// Step of the differences, metres.
 const DIFFERENCE_M: f64 = 1e-3;
 
+/// A rectangle that comes so close to the picture's rim may be cut off there, pixels.
+const AT_RIM_PX: f32 = 2.0;
+/// Parts of one thing that a rim cut off are no further apart than this, metres.
+const MAX_CUT_GAP_M: f64 = 0.1;
+/// Two views show one thing when this share of the smaller is covered by the other.
+const MIN_COVERED: f64 = 0.25;
+
 /// A flat thing on a wall.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct OnWall {
@@ -44,6 +51,8 @@ pub(super) struct OnWall {
     pub(super) share: f32,
     /// Cells of the wall seen in the rectangle.
     pub(super) support: u32,
+    /// Whether it may go on beyond the picture.
+    is_cut: bool,
 }
 
 /// An upright plane.
@@ -87,7 +96,9 @@ pub(super) fn on_wall(map: &MapSegments, view: &ViewEvidence, rect: &Rect) -> Op
     let front = relief(map, &wall, &area).1;
     let wall = Wall { offset: front, ..wall };
     let area = area_of(view, &wall, rect)?;
-    Some(OnWall { wall, area, share: share_of_wall(view, &wall, rect), support })
+    let is_cut =
+        (0..2).any(|k| rect.min[k] < AT_RIM_PX || rect.max[k] > view.size[k] as f32 - AT_RIM_PX);
+    Some(OnWall { wall, area, share: share_of_wall(view, &wall, rect), support, is_cut })
 }
 
 /// The upright plane that most of `cells` lie on, and how many.
@@ -227,17 +238,18 @@ impl OnWall {
         OrientedBox { center: center.into(), size: [right - left, high - low, top - bottom], yaw: (x).atan2(-y) }
     }
 
-    /// The part of the smaller of two things that the other covers too, 0 to 1; 0 on different walls.
-    pub(super) fn covered(&self, other: &Self) -> f64 {
+    /// Whether two views show the same thing: either covers enough of the other, or they meet where a rim cuts one off.
+    pub(super) fn continues(&self, other: &Self) -> bool {
         let turn = self.wall.normal[0] * other.wall.normal[0] + self.wall.normal[1] * other.wall.normal[1];
         if turn < FACING || (self.wall.offset - other.wall.offset).abs() > MAX_RELIEF_M {
-            return 0.0;
+            return false;
         }
-        let common = |k: usize| {
-            (self.area[k + 1].min(other.area[k + 1]) - self.area[k].max(other.area[k])).max(0.0)
-        };
+        // negative for a gap
+        let common = |k: usize| self.area[k + 1].min(other.area[k + 1]) - self.area[k].max(other.area[k]);
         let size = |area: &[f64; 4]| (area[1] - area[0]) * (area[3] - area[2]);
-        common(0) * common(2) / size(&self.area).min(size(&other.area)).max(f64::MIN_POSITIVE)
+        let covered = common(0).max(0.0) * common(2).max(0.0) / size(&self.area).min(size(&other.area));
+        let meet = common(0).min(common(2)) > -MAX_CUT_GAP_M;
+        covered >= MIN_COVERED || (meet && (self.is_cut || other.is_cut))
     }
 
     /// What both views show of one thing.
