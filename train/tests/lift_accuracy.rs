@@ -62,7 +62,10 @@ fn true_rectangles_become_boxes_that_fit() {
 }
 
 fn rooms() -> std::ops::Range<u64> {
-    match std::env::var("LIFT_ROOMS").ok().and_then(|s| s.split_once("..").map(|(a, b)| (a.parse().unwrap(), b.parse().unwrap()))) {
+    match std::env::var("LIFT_ROOMS")
+        .ok()
+        .and_then(|s| s.split_once("..").map(|(a, b)| (a.parse().unwrap(), b.parse().unwrap())))
+    {
         Some((a, b)) => a..b,
         None => ROOMS,
     }

@@ -12,6 +12,7 @@ use super::parse::{Reading, parse};
 use super::prompt::prompt;
 use super::segments::MapSegments;
 use super::views::by_coverage;
+use super::wording;
 use crate::answer::{Answer, AskOptions, Grounding, Latency, SelectedView, ViewStrategy, check_question};
 use crate::error::ModelError;
 use crate::grounding::ObjectRegistry;
@@ -19,8 +20,6 @@ use crate::qwen::ReplyOptions;
 
 /// Views read where the question's options name no number.
 pub const DEFAULT_VIEWS: usize = 4;
-/// What the model is asked to write when a view does not show the answer.
-const NOT_VISIBLE: &str = "not visible";
 
 /// A vision-language model that looks at pictures and writes.
 pub trait ViewReader {
@@ -158,8 +157,8 @@ impl LiftReasoner {
         let total_ms = millis(start);
         Ok(Answer {
             question: question.to_owned(),
-            answer: assemble(&self.report, &boxes),
-            reasoning: String::new(),
+            answer: wording::answer(&self.report, &boxes),
+            reasoning: wording::reasoning(&self.report),
             raw,
             grammar_valid: self.report.iter().all(|view| view.reading.has_list && !view.reading.truncated),
             views: chosen.iter().map(|(view, scores)| SelectedView { keyframe: view.id, scores: *scores }).collect(),
@@ -180,22 +179,6 @@ fn choose<'a>(keyframes: &'a [Keyframe], options: &AskOptions) -> Vec<(&'a Keyfr
     };
     let scored = |(i, utility)| Some((keyframes.get(i)?, ViewScores { utility, ..ViewScores::default() }));
     chosen.into_iter().filter_map(scored).collect()
-}
-
-/// The answer of the view that shows most of what was asked for: of those that answer, the one with the most rectangles,
-/// then the first. Where no view answers, what was found.
-fn assemble(report: &[LiftReport], boxes: &[Grounding]) -> String {
-    let answers = report.iter().filter(|view| {
-        let said = view.reading.answer.to_lowercase();
-        !said.is_empty() && !said.contains(NOT_VISIBLE)
-    });
-    // of equals max_by_key takes the last
-    let best = answers.rev().max_by_key(|view| view.reading.boxes.len() - view.not_lifted.len());
-    match (best, boxes) {
-        (Some(view), _) => view.reading.answer.clone(),
-        (None, []) => "none of the views shows it".to_owned(),
-        (None, found) => found.iter().map(|one| one.label.as_str()).collect::<Vec<_>>().join(", "),
-    }
 }
 
 fn millis(since: Instant) -> f64 {

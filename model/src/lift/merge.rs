@@ -95,7 +95,8 @@ fn join(map: &MapSegments, views: &[ViewEvidence], group: &[Lifted]) -> Option<M
     let bbox = match &first.found {
         Found::Body(_) => body(map, views, group),
         Found::OnWall(thing) => {
-            let others = group.iter().filter_map(|one| if let Found::OnWall(other) = &one.found { Some(other) } else { None });
+            let others =
+                group.iter().filter_map(|one| if let Found::OnWall(other) = &one.found { Some(other) } else { None });
             Some(others.fold(*thing, |whole, other| whole.union(other)).bbox(map))
         }
     };

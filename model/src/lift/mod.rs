@@ -20,6 +20,7 @@ mod segments;
 mod solid;
 mod views;
 mod wall;
+mod wording;
 
 pub use answer::{DEFAULT_VIEWS, LiftReasoner, LiftReport, ViewReader};
 pub use parse::{Ignored, IgnoredReason, MAX_BOXES, ReadBox, Reading, parse};

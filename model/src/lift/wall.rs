@@ -96,8 +96,7 @@ pub(super) fn on_wall(map: &MapSegments, view: &ViewEvidence, rect: &Rect) -> Op
     let front = relief(map, &wall, &area).1;
     let wall = Wall { offset: front, ..wall };
     let area = area_of(view, &wall, rect)?;
-    let is_cut =
-        (0..2).any(|k| rect.min[k] < AT_RIM_PX || rect.max[k] > view.size[k] as f32 - AT_RIM_PX);
+    let is_cut = (0..2).any(|k| rect.min[k] < AT_RIM_PX || rect.max[k] > view.size[k] as f32 - AT_RIM_PX);
     Some(OnWall { wall, area, share: share_of_wall(view, &wall, rect), support, is_cut })
 }
 
@@ -136,7 +135,9 @@ fn area_of(view: &ViewEvidence, wall: &Wall, rect: &Rect) -> Option<[f64; 4]> {
     let eye = view.world_from_camera.translation.vector;
     let [x, y] = wall.normal;
     let mut start = [f64::INFINITY, f64::NEG_INFINITY, f64::INFINITY, f64::NEG_INFINITY];
-    for (u, v) in [(rect.min[0], rect.min[1]), (rect.max[0], rect.min[1]), (rect.min[0], rect.max[1]), (rect.max[0], rect.max[1])] {
+    for (u, v) in
+        [(rect.min[0], rect.min[1]), (rect.max[0], rect.min[1]), (rect.min[0], rect.max[1]), (rect.max[0], rect.max[1])]
+    {
         let ray = view.world_from_camera.rotation * view.projector.camera().ray(f64::from(u) - 0.5, f64::from(v) - 0.5);
         let far = (wall.offset - x * eye.x - y * eye.y) / (x * ray.x + y * ray.y);
         if !(far > 0.0 && far.is_finite()) {

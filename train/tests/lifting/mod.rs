@@ -170,12 +170,27 @@ pub fn measure(seed: u64, views: Option<usize>) -> Measured {
             (iou[i], used[j]) = (Some(overlap), Some(i));
         }
     }
-    eprintln!("room {seed}: {} of {} objects shown, {} boxes, {ms:.0} ms", visible.len(), room.objects.len(), answer.boxes.len());
+    eprintln!(
+        "room {seed}: {} of {} objects shown, {} boxes, {ms:.0} ms",
+        visible.len(),
+        room.objects.len(),
+        answer.boxes.len()
+    );
     for (i, object) in visible.iter().enumerate().filter(|(i, _)| iou[*i].unwrap_or(0.0) < 0.5) {
-        let px: Vec<(u32, [u32; 4])> = frames.iter().map(|f| (recording.visible_pixels[*f][object.id], recording.visible_bounds[*f][object.id])).collect();
+        let px: Vec<(u32, [u32; 4])> = frames
+            .iter()
+            .map(|f| (recording.visible_pixels[*f][object.id], recording.visible_bounds[*f][object.id]))
+            .collect();
         let given = used.iter().position(|u| *u == Some(i)).map(|j| answer.boxes[j].bbox);
-        eprintln!("  bad {} {:.2}: true {:.2?} {:.2?} {:.2} given {}\n      px {px:?}", object.class, iou[i].unwrap_or(0.0), object.bbox.center, object.bbox.size, object.bbox.yaw,
-            given.map_or_else(|| "none".into(), |b| format!("{:.2?} {:.2?} {:.2}", b.center, b.size, b.yaw)));
+        eprintln!(
+            "  bad {} {:.2}: true {:.2?} {:.2?} {:.2} given {}\n      px {px:?}",
+            object.class,
+            iou[i].unwrap_or(0.0),
+            object.bbox.center,
+            object.bbox.size,
+            object.bbox.yaw,
+            given.map_or_else(|| "none".into(), |b| format!("{:.2?} {:.2?} {:.2}", b.center, b.size, b.yaw))
+        );
     }
     for (j, given) in answer.boxes.iter().enumerate().filter(|(j, _)| used[*j].is_none()) {
         let b = given.bbox;
