@@ -244,7 +244,12 @@ mod tests {
         assert_eq!(settings.engine.sync.tolerance_nanos, 20_000_000);
         assert_eq!(settings.engine, FusionSettings::default().engine(), "as on the command line");
         assert!(settings.cameras.is_empty() && settings.rig_file.is_none());
-        assert!(settings.model_dir.is_none() && settings.mode.is_none() && !settings.use_sim_time && settings.reliable_output);
+        assert!(
+            settings.model_dir.is_none()
+                && settings.mode.is_none()
+                && !settings.use_sim_time
+                && settings.reliable_output
+        );
     }
 
     #[test]
