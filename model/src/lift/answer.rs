@@ -149,6 +149,7 @@ impl LiftReasoner {
         }
         let merged = merge(map, &evidence, lifted);
         let ids = self.registry.identify_all(&merged.iter().map(|one| one.bbox).collect::<Vec<_>>());
+        let is_whole = |view: &LiftReport| view.reading.has_list && !view.reading.truncated;
         let boxes: Vec<Grounding> = merged
             .into_iter()
             .zip(ids)
@@ -160,8 +161,12 @@ impl LiftReasoner {
             answer: wording::answer(&self.report, &boxes),
             reasoning: wording::reasoning(&self.report),
             raw,
-            grammar_valid: self.report.iter().all(|view| view.reading.has_list && !view.reading.truncated),
-            views: chosen.iter().map(|(view, scores)| SelectedView { keyframe: view.id, scores: *scores }).collect(),
+            grammar_valid: !self.report.is_empty() && self.report.iter().all(is_whole),
+            views: chosen
+                .iter()
+                .take(self.report.len())
+                .map(|(view, scores)| SelectedView { keyframe: view.id, scores: *scores })
+                .collect(),
             boxes,
             bounds,
             latency: Latency { select_ms, encode_ms, first_token_ms: first_token_ms.unwrap_or(total_ms), total_ms },

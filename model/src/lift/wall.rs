@@ -259,3 +259,123 @@ impl OnWall {
         Self { area: [a[0].min(b[0]), a[1].max(b[1]), a[2].min(b[2]), a[3].max(b[3])], ..*self }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nalgebra::{Isometry3, Translation3, UnitQuaternion};
+    use std::sync::Arc;
+    use vantage_calibration::{Distortion, PinholeCamera};
+    use vantage_scene::{CameraId, ColorImage, DepthImage, PointCloud, RgbdFrame};
+
+    const SIZE: (u32, u32) = (320, 240);
+    /// A picture on the wall y = 3 of a room of 4 x 3 x 2.5 m.
+    const PICTURE: OrientedBox = OrientedBox { center: [2.2, 2.98, 1.4], size: [0.8, 0.04, 0.6], yaw: 0.0 };
+
+    /// How far a ray goes inside the room until it meets the picture or the shell.
+    fn far(eye: &Vector3<f64>, ray: &Vector3<f64>) -> f64 {
+        let to = |plane: f64, k: usize| Some((plane - eye[k]) / ray[k]).filter(|t| *t > 0.0).unwrap_or(f64::INFINITY);
+        let picture = to(2.96, 1);
+        let at = eye + ray * picture;
+        let shell = [to(0.0, 0), to(4.0, 0), to(0.0, 1), to(3.0, 1), to(0.0, 2), to(2.5, 2)];
+        let is_hit = (at.x - 2.2).abs() <= 0.4 && (at.z - 1.4).abs() <= 0.3;
+        if is_hit { picture } else { shell.into_iter().fold(f64::INFINITY, f64::min) }
+    }
+
+    fn room() -> MapSegments {
+        let mut cloud = PointCloud::default();
+        let mut face = |axis: usize, at: f64, normal: f32| {
+            let sides = [4.0, 3.0, 2.5];
+            let (a, b) = ((axis + 1) % 3, (axis + 2) % 3);
+            for i in 0..(sides[a] / 0.02) as usize {
+                for j in 0..(sides[b] / 0.02) as usize {
+                    let mut p = [0.0; 3];
+                    (p[a], p[b]) = (0.02 * (i as f64 + 0.5), 0.02 * (j as f64 + 0.5));
+                    p[axis] = at;
+                    if axis == 1 && at > 1.0 && (p[0] - 2.2).abs() <= 0.4 && (p[2] - 1.4).abs() <= 0.3 {
+                        p[1] = 2.96;
+                    }
+                    let mut n = [0.0; 3];
+                    n[axis] = normal;
+                    cloud.positions.push(p.map(|x| x as f32));
+                    cloud.normals.push(n);
+                    cloud.colors.push([0; 3]);
+                }
+            }
+        };
+        for (axis, side) in [4.0, 3.0, 2.5].into_iter().enumerate() {
+            face(axis, 0.0, 1.0);
+            face(axis, side, -1.0);
+        }
+        MapSegments::from_surface(&cloud, 0.02)
+    }
+
+    /// A view from `eye` towards `at`, turned about its axis by `roll`, and the rectangle around the picture in it.
+    fn view(map: &MapSegments, eye: [f64; 3], at: [f64; 3], roll: f64) -> (ViewEvidence, Rect) {
+        let camera = PinholeCamera::new(SIZE.0, SIZE.1, 180.0, 180.0, 159.5, 119.5, Distortion::None).unwrap();
+        let (eye, at) = (Vector3::from(eye), Vector3::from(at));
+        let level = UnitQuaternion::face_towards(&(at - eye), &-Vector3::z());
+        let rotation = level * UnitQuaternion::from_axis_angle(&Vector3::z_axis(), roll);
+        let pose = Isometry3::from_parts(Translation3::from(eye), rotation);
+        let depth = (0..SIZE.0 * SIZE.1).map(|i| {
+            let ray = camera.ray(f64::from(i % SIZE.0), f64::from(i / SIZE.0));
+            far(&eye, &(pose.rotation * ray)) as f32
+        });
+        let frame = RgbdFrame {
+            camera_id: CameraId::default(),
+            stamp: 0,
+            color: Arc::new(ColorImage::new(1, 1, vec![0; 3]).unwrap()),
+            depth: Arc::new(DepthImage::new(SIZE.0, SIZE.1, depth.collect()).unwrap()),
+            camera,
+            world_from_camera: pose,
+        };
+        let front = OrientedBox { center: [2.2, 2.96, 1.4], size: [0.8, 0.0, 0.6], yaw: 0.0 };
+        let rect = front.corners().iter().fold(Rect::EMPTY, |rect, corner| {
+            let pixel = camera.project(&pose.inverse_transform_point(&Point3::from(*corner))).unwrap();
+            let place = [pixel.x as f32 + 0.5, pixel.y as f32 + 0.5];
+            rect.union(&Rect { min: place, max: place })
+        });
+        let rim = Rect { min: [0.0; 2], max: [SIZE.0 as f32, SIZE.1 as f32] };
+        let within = |k: usize, x: f32| x.clamp(rim.min[k], rim.max[k]);
+        let [min, max] = [rect.min, rect.max].map(|p| [within(0, p[0]), within(1, p[1])]);
+        (ViewEvidence::new(&frame, map, None), Rect { min, max })
+    }
+
+    #[test]
+    fn a_picture_is_lifted_from_the_front_from_aside_and_with_a_turned_camera() {
+        let map = room();
+        for (eye, roll) in
+            [([2.2, 0.6, 1.4], 0.0), ([0.6, 1.6, 1.9], 0.0), ([3.4, 1.2, 1.0], 0.3), ([1.6, 0.8, 1.6], 1.5)]
+        {
+            let (view, rect) = view(&map, eye, [2.1, 3.0, 1.3], roll);
+            let found = on_wall(&map, &view, &rect).unwrap();
+            let iou = found.bbox(&map).iou(&PICTURE);
+            assert!(iou > 0.8 && found.share > 0.95, "{eye:?}: {iou} {found:?} {:?}", found.bbox(&map));
+        }
+    }
+
+    #[test]
+    fn parts_that_the_rim_cuts_off_are_one_thing() {
+        let map = room();
+        let [left, right] = [[1.3, 3.0, 1.4], [3.1, 3.0, 1.4]].map(|at| {
+            let (view, rect) = view(&map, [2.2, 1.9, 1.4], at, 0.0);
+            on_wall(&map, &view, &rect).unwrap()
+        });
+        assert!(left.is_cut && right.is_cut && left.continues(&right));
+        let whole = left.union(&right).bbox(&map);
+        assert!(whole.iou(&PICTURE) > 0.7, "{whole:?}");
+        assert!(left.bbox(&map).iou(&PICTURE) < 0.7);
+        let beside = OnWall { area: left.area.map(|x| x + 3.0), is_cut: false, ..left };
+        assert!(!left.continues(&beside));
+    }
+
+    #[test]
+    fn a_rectangle_on_the_floor_frames_no_wall() {
+        let map = room();
+        let (view, _) = view(&map, [2.2, 1.0, 1.6], [2.2, 2.2, 0.0], 0.0);
+        let middle = Rect { min: [120.0, 100.0], max: [200.0, 140.0] };
+        assert!(on_wall(&map, &view, &middle).is_none());
+        let nowhere = Rect { min: [f32::NAN; 2], max: [f32::NAN; 2] };
+        assert!(on_wall(&map, &view, &nowhere).is_none());
+    }
+}
