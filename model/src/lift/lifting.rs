@@ -3,11 +3,11 @@
 use vantage_scene::OrientedBox;
 
 use super::evidence::ViewEvidence;
+use super::on_wall::{OnWall, on_wall};
 use super::pick::{Pick, pick};
 use super::region::Rect;
 use super::segments::MapSegments;
 use super::solid::{fit, set_down};
-use super::wall::{OnWall, on_wall};
 
 /// Seen cells that make a lift half certain.
 const HALF_CERTAIN: f32 = 12.0;

@@ -9,6 +9,7 @@ mod evidence;
 mod items;
 mod lifting;
 mod merge;
+mod on_wall;
 mod parse;
 mod pick;
 mod prompt;
