@@ -17,7 +17,7 @@ use vantage_train::rooms::export::{self, RoomsArgs};
 use vantage_train::rooms::{RecordConfig, RoomConfig, generate, record};
 
 /// Rooms by which nothing in `lift` was chosen. docs/lift.md has the figures of the first 60.
-const ROOMS: std::ops::Range<u64> = 9000..9012;
+const ROOMS: std::ops::Range<u64> = 9000..9008;
 /// Sides of rectangles that a model draws are off by so much of the rectangle's.
 const DRAWN_BY_EYE: f64 = 0.05;
 
@@ -75,7 +75,7 @@ fn lifted(error: f64, views: Option<usize>) -> (Tally, f64) {
 #[test]
 fn true_rectangles_become_boxes_that_fit() {
     let (all, strays) = lifted(0.0, None);
-    assert!(all.objects > 100);
+    assert!(all.objects > 70);
     assert!(all.mean() > 0.70 && all.share(all.at_25) > 0.93 && all.share(all.at_50) > 0.85);
     assert!(strays < 0.08, "{strays}");
 }
