@@ -86,7 +86,7 @@ pub fn record(room: &Room, config: &RecordConfig) -> Recording {
         return Recording::EMPTY;
     };
     let rays = RayTable::new(&camera);
-    let shots: Vec<Option<(RgbdFrame, Vec<u32>, Vec<[u32; 4]>)>> = (0..config.frames)
+    let shots: Vec<Option<_>> = (0..config.frames)
         .into_par_iter()
         .map(|i| {
             let world_from_camera = walk.room_from_camera(i as f64 / config.frames as f64);
