@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Value, json};
+use serde_json::json;
 use vantage_model::import::import;
 use vantage_model::packed::MatrixType;
-use vantage_model::qwen::QwenVl;
-use vantage_model::weights::{Placement, WeightFiles};
+use vantage_model::weights::WeightFiles;
 use vantage_model::{DeviceChoice, Reasoner};
 
+use crate::answerer::{Architecture, load_qwen};
 use crate::sink::stdout;
 
 /// Arguments of `vantage model`.
@@ -144,7 +144,7 @@ fn inspect(folder: &Path, json: bool) -> Result<()> {
     for ((name, dtype), share) in &parts {
         line("part", name, dtype, *share)?;
     }
-    line("model", &architecture(folder)?, "", whole)
+    line("model", &Architecture::of(folder)?.to_string(), "", whole)
 }
 
 /// Weights that codes stand for: 8 bits each where a group has 32 bytes, else 4.
@@ -160,30 +160,12 @@ fn part(name: &str) -> String {
     words.collect::<Vec<_>>().join(".")
 }
 
-/// `model_type` of config.json, or `vantage` where it is of this project's own form.
-fn architecture(folder: &Path) -> Result<String> {
-    let path = folder.join("config.json");
-    let bytes = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
-    let config: Value = serde_json::from_slice(&bytes).with_context(|| path.display().to_string())?;
-    if config.get("point_classes").is_some() {
-        return Ok("vantage".to_owned());
-    }
-    let name = config.get("model_type").and_then(Value::as_str);
-    name.map(str::to_owned).with_context(|| format!("{}: it has no model_type", path.display()))
-}
-
 fn verify(folder: &Path) -> Result<()> {
-    let architecture = architecture(folder)?;
-    match architecture.as_str() {
-        "vantage" => drop(Reasoner::load(folder, &DeviceChoice::Cpu.open()?)?),
-        "qwen2_5_vl" => {
-            let files = WeightFiles::open(folder)?;
-            let largest = files.iter().max_by_key(|(_, tensor)| tensor.bytes().len());
-            let stored = largest.and_then(|(_, tensor)| MatrixType::of_stored(tensor.dtype));
-            drop(files);
-            drop(QwenVl::load(folder, Placement::cpu(stored.unwrap_or(MatrixType::Bf16)))?);
-        }
-        other => bail!(
+    let architecture = Architecture::of(folder)?;
+    match &architecture {
+        Architecture::Vantage => drop(Reasoner::load(folder, &DeviceChoice::Cpu.open()?)?),
+        Architecture::Qwen25Vl => drop(load_qwen(folder, DeviceChoice::Cpu)?),
+        Architecture::Other(other) => bail!(
             "{}: config.json: model_type is `{other}`; whole models of qwen2_5_vl and of this project's own can be verified",
             folder.display()
         ),
