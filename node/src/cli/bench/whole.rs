@@ -142,8 +142,8 @@ fn table(report: &ModelReport, name: &str, dtype: &str, device: DeviceChoice) ->
         let roofline = rates.roofline(report);
         rooflines.add_row([
             roofline.device.to_owned(),
-            format!("{:.0}", roofline.first_token_ms),
-            format!("{:.1}", roofline.next_first_token_ms),
+            format!("{:.2}", roofline.first_token_ms),
+            format!("{:.2}", roofline.next_first_token_ms),
             format!("{:.1}", roofline.tokens_per_s),
             if roofline.weights_fit { "yes" } else { "no" }.to_owned(),
         ]);
