@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
-use vantage_model::import::import;
+use vantage_model::import::import_merged;
 use vantage_model::packed::MatrixType;
 use vantage_model::weights::WeightFiles;
 use vantage_model::{DeviceChoice, Reasoner};
@@ -28,6 +28,9 @@ enum What {
     Import {
         /// A Hugging Face model folder, or one file of weights (.safetensors, .pth, .bin).
         source: PathBuf,
+        /// A LoRA folder of PEFT that is merged into the source.
+        #[arg(long)]
+        adapter: Option<PathBuf>,
         /// The new folder.
         #[arg(long)]
         out: PathBuf,
@@ -79,19 +82,27 @@ impl Dtype {
 /// Runs `vantage model`.
 pub(crate) fn run(args: &ModelArgs) -> Result<()> {
     match &args.what {
-        What::Import { source, out, dtype, name } => run_import(source, out, *dtype, name.as_deref()),
+        What::Import { source, adapter, out, dtype, name } => {
+            run_import(source, adapter.as_deref(), out, *dtype, name.as_deref())
+        }
         What::Inspect { folder, json } => inspect(folder, *json),
         What::Verify { folder } => verify(folder),
     }
 }
 
-fn run_import(source: &Path, out: &Path, dtype: Option<Dtype>, name: Option<&str>) -> Result<()> {
+fn run_import(
+    source: &Path,
+    adapter: Option<&Path>,
+    out: &Path,
+    dtype: Option<Dtype>,
+    name: Option<&str>,
+) -> Result<()> {
     let folder_name = || out.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let name = name.map_or_else(folder_name, str::to_owned);
     let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}")?;
     // hidden by itself where stderr is no terminal
     let bar = ProgressBar::new(0).with_style(style);
-    let manifest = import(source, out, &name, dtype.map(Dtype::matrices), &mut |done, total| {
+    let manifest = import_merged(source, adapter, out, &name, dtype.map(Dtype::matrices), &mut |done, total| {
         bar.set_length(total);
         bar.set_position(done);
     })?;
