@@ -161,7 +161,8 @@ def adapt(config, weights, folder, ids, kinds, inputs, old_names):
     model = get_peft_model(model, lora)
     for key, value in model.named_parameters():
         if "lora_" in key:
-            value.copy_(torch.randn_like(value) * value.shape[1] ** -0.5)
+            # a change of the base's size, not ten times it
+            value.copy_(torch.randn_like(value) * 0.4 * value.shape[1] ** -0.5)
     model.save_pretrained(folder)
     (folder / "README.md").unlink()
     return model.merge_and_unload()(input_ids=ids, mm_token_type_ids=kinds, **inputs).logits[0]
