@@ -3,5 +3,6 @@
 
 pub mod dataset;
 pub mod eval;
+pub mod grpo;
 pub mod rooms;
 pub mod sft;
