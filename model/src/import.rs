@@ -11,9 +11,10 @@ use serde_json::{Map, Value, json};
 
 use crate::error::ModelError;
 use crate::packed::{CODES, GROUP, MatrixType, PackedMatrix, SCALES, code_shapes, first_not_finite};
+use crate::points::v3::CheckpointNames;
 use crate::weights::{
     Digest, INDEX, MANIFEST, MANIFEST_VERSION, Manifest, ManifestFile, ManifestPart, RunningDigest, SINGLE,
-    StoredTensor, WeightFiles, WeightFilesError, read_pytorch,
+    StoredTensor, WeightFiles, WeightFilesError,
 };
 
 /// Largest weight file written, bytes; a tensor that is larger has one for itself.
@@ -31,6 +32,8 @@ const COPIED: [&str; 9] = [
     "README.md",
 ];
 const CONFIG: &str = "config.json";
+/// What config.json calls a Point Transformer v3.
+const PTV3: &str = "ptv3";
 /// The only architecture whose matrices are all multiplied by the packed kernels, its table aside.
 const QUANTISABLE: &str = "qwen2_5_vl";
 /// Part of the name of a table, whose rows are read one at a time: codes would lose more than they save.
@@ -111,8 +114,7 @@ pub fn import(
     if out.exists() {
         return Err(ImportError::Taken(out.to_owned()));
     }
-    let files = open(source)?;
-    let architecture = architecture(source)?;
+    let Described { files, architecture, settings } = describe(source, WeightFiles::open_path(source)?)?;
     let quantised = matches!(dtype, Some(MatrixType::Int8 | MatrixType::Int4));
     if quantised && architecture != QUANTISABLE {
         let reason = format!("model_type is `{architecture}`; only {QUANTISABLE} can be written in 8 or 4 bits");
@@ -133,7 +135,7 @@ pub fn import(
         group: quantised.then_some(GROUP),
         sources: vec![source.display().to_string()],
     };
-    let written = write(source, &staging, &files, &tasks, name, part, on_progress).and_then(|manifest| {
+    let written = write(&staging, &files, &tasks, name, part, &settings, on_progress).and_then(|manifest| {
         at(out, fs::rename(&staging, out))?;
         Ok(manifest)
     });
@@ -144,26 +146,40 @@ pub fn import(
     written
 }
 
-fn open(source: &Path) -> Result<WeightFiles, ImportError> {
-    let extension = source.extension().and_then(|e| e.to_str()).unwrap_or_default();
-    Ok(match extension {
-        "safetensors" => WeightFiles::open_file(source)?,
-        "pth" | "pt" | "bin" => read_pytorch(source, |_| true)?,
-        _ => WeightFiles::open(source)?,
-    })
+/// A source as it is imported.
+struct Described {
+    files: WeightFiles,
+    architecture: String,
+    /// Names and bytes of what lies beside the weights.
+    settings: Vec<(&'static str, Vec<u8>)>,
 }
 
-/// `model_type` of a folder's config.json; `weights` of a single file.
-fn architecture(source: &Path) -> Result<String, ImportError> {
-    if !source.is_dir() {
-        return Ok("weights".to_owned());
+/// Finds what a source is: by `model_type` of its config.json or, where it has none, by the names of its tensors, of which
+/// Point Transformer v3's are known; its settings are then told by the shapes. Any other single file is `weights`.
+fn describe(source: &Path, files: WeightFiles) -> Result<Described, ImportError> {
+    let mut settings = Vec::new();
+    for file in COPIED.iter().filter(|file| source.join(file).is_file()) {
+        let path = source.join(file);
+        settings.push((*file, at(&path, fs::read(&path))?));
     }
-    let path = source.join(CONFIG);
-    let bytes = at(&path, fs::read(&path))?;
+    let path = if source.is_dir() { source.join(CONFIG) } else { source.to_owned() };
     let refused = |reason: String| ImportError::Config { path: path.clone(), reason };
-    let config: Value = serde_json::from_slice(&bytes).map_err(|e| refused(e.to_string()))?;
-    let name = config.get("model_type").and_then(Value::as_str);
-    name.map(str::to_owned).ok_or_else(|| refused("it has no model_type".to_owned()))
+    if let Some((_, bytes)) = settings.iter().find(|(file, _)| *file == CONFIG) {
+        let config: Value = serde_json::from_slice(bytes).map_err(|e| refused(e.to_string()))?;
+        let name = config.get("model_type").and_then(Value::as_str);
+        let architecture = name.ok_or_else(|| refused("it has no model_type".to_owned()))?.to_owned();
+        return Ok(Described { files, architecture, settings });
+    }
+    if let Some(names) = CheckpointNames::find(&files) {
+        let config = names.settings(&files).map_err(refused)?;
+        let json = serde_json::to_value(&config).map_err(|e| refused(e.to_string()))?;
+        settings.push((CONFIG, format!("{json:#}\n").into_bytes()));
+        return Ok(Described { files: names.model(files), architecture: PTV3.to_owned(), settings });
+    }
+    if source.is_dir() {
+        return Err(refused("it is not there, and the names of the tensors do not tell what the model is".to_owned()));
+    }
+    Ok(Described { files, architecture: "weights".to_owned(), settings })
 }
 
 /// The number type of most bytes.
@@ -213,12 +229,12 @@ fn size(dtype: Dtype, shape: &[usize]) -> u64 {
 }
 
 fn write(
-    source: &Path,
     staging: &Path,
     files: &WeightFiles,
     tasks: &[Task<'_>],
     name: &str,
     part: ManifestPart,
+    settings: &[(&str, Vec<u8>)],
     on_progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Manifest, ImportError> {
     let total = tasks.iter().map(|task| task.bytes).sum();
@@ -254,12 +270,8 @@ fn write(
         let index = json!({"metadata": {"total_size": total}, "weight_map": place});
         listed.insert(INDEX.to_owned(), write_file(&staging.join(INDEX), format!("{index:#}\n").as_bytes())?);
     }
-    if source.is_dir() {
-        for file in COPIED.iter().filter(|file| source.join(file).is_file()) {
-            let path = source.join(file);
-            let bytes = at(&path, fs::read(&path))?;
-            listed.insert((*file).to_owned(), write_file(&staging.join(file), &bytes)?);
-        }
+    for (file, bytes) in settings {
+        listed.insert((*file).to_owned(), write_file(&staging.join(file), bytes)?);
     }
     // the source's own digests, where it has any, before its copy is called good
     files.finish_hashes()?;

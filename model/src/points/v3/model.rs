@@ -6,8 +6,10 @@ use burn::tensor::{Device, Tensor};
 
 use super::block::{Block, SparseConv};
 use super::config::PtV3Config;
+use super::error::PtV3ForwardError;
 use super::norm::BatchNorm;
 use super::plan::PtV3Plan;
+use crate::error::ModelError;
 use crate::linear::Linear;
 use crate::points::attention::index;
 use crate::points::plan::CHILDREN;
@@ -50,6 +52,9 @@ pub struct PtV3 {
     encoders: Vec<Encoder>,
     /// The finest first.
     decoders: Vec<Decoder>,
+    in_channels: usize,
+    fine_channels: usize,
+    coarse_channels: usize,
 }
 
 /// What the point encoder gives.
@@ -63,7 +68,11 @@ pub struct PtV3Features {
 
 impl PtV3 {
     /// In the names of Pointcept's checkpoints: `embedding`, `enc` and `dec` under `reader`.
-    pub fn read(config: &PtV3Config, reader: &WeightReader) -> Self {
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] naming the field; what is wrong with tensors is told when the reading ends.
+    pub fn read(config: &PtV3Config, reader: &WeightReader) -> Result<Self, ModelError> {
+        config.checked("Point Transformer v3")?;
         let stem = reader.enter("embedding.stem");
         let c = &config.enc_channels;
         let first = c.first().copied().unwrap_or(0);
@@ -98,29 +107,50 @@ impl PtV3 {
                 }
             })
             .collect();
-        Self {
+        Ok(Self {
             stem: SparseConv::read(&stem.enter("conv"), 5, config.in_channels, first, Bias::No),
             stem_norm: BatchNorm::read("norm", first, &stem),
             encoders,
             decoders,
-        }
+            in_channels: config.in_channels,
+            fine_channels: config.fine_channels(),
+            coarse_channels: config.coarse_channels(),
+        })
     }
 
     /// `features`: `[points, in_channels]`, the scenes of `plan` one after another.
-    pub fn forward(&self, features: Tensor<2>, plan: &PtV3Plan) -> PtV3Features {
+    ///
+    /// # Errors
+    /// [`PtV3ForwardError`] where they are not of the plan's points, or the plan is another model's.
+    pub fn forward(&self, features: Tensor<2>, plan: &PtV3Plan) -> Result<PtV3Features, PtV3ForwardError> {
         self.forward_observed(features, plan, &mut |_, _| {})
     }
 
     /// As [`Self::forward`]; `observe` sees the name and the features of every stage.
+    ///
+    /// # Errors
+    /// As [`Self::forward`].
     pub fn forward_observed(
         &self,
         features: Tensor<2>,
         plan: &PtV3Plan,
         observe: &mut dyn FnMut(&str, &Tensor<2>),
-    ) -> PtV3Features {
+    ) -> Result<PtV3Features, PtV3ForwardError> {
         let device = features.device();
-        if features.dims()[0] == 0 {
-            return PtV3Features { fine: features.clone(), coarse: features };
+        let [rows, channels] = features.dims();
+        let planned = plan.voxels(0).len();
+        if plan.stages.len() != self.encoders.len() {
+            return Err(PtV3ForwardError::Stages { planned: plan.stages.len(), expected: self.encoders.len() });
+        }
+        if rows != planned {
+            return Err(PtV3ForwardError::Rows { given: rows, planned });
+        }
+        if channels != self.in_channels {
+            return Err(PtV3ForwardError::Channels { given: channels, expected: self.in_channels });
+        }
+        if rows == 0 {
+            let none = |channels| Tensor::zeros([0, channels], (&device, features.dtype()));
+            return Ok(PtV3Features { fine: none(self.fine_channels), coarse: none(self.coarse_channels) });
         }
         let stem = self.stem.forward(features, &plan.stem.index(&device));
         let mut x = gelu(self.stem_norm.forward(stem));
@@ -143,7 +173,7 @@ impl PtV3 {
             x = through(&decoder.blocks, skip.clone() + spread, skip, &convs[s], plan, s);
             observe(&format!("dec{s}"), &x);
         }
-        PtV3Features { fine: x, coarse }
+        Ok(PtV3Features { fine: x, coarse })
     }
 }
 
@@ -189,7 +219,7 @@ mod tests {
         // a reader of no files counts what it is asked for; half of a batch norm's numbers are statistics
         let reader = WeightReader::new(WeightFiles::default(), Placement::cpu(MatrixType::F32));
         let config = PtV3Config::base();
-        drop(PtV3::read(&config, &reader));
+        PtV3::read(&config, &reader).unwrap();
         let placed = reader.placed();
         let of = |kept: &dyn Fn(&str) -> bool| -> u64 {
             placed.iter().filter(|p| kept(&p.name)).map(|p| p.parameters).sum()
@@ -239,11 +269,11 @@ mod tests {
             .iter()
             .map(|(voxels, _)| PtV3Input::new(voxels.clone(), vec![[0.0; 3]; voxels.len()]).unwrap())
             .collect();
-        let plan = PtV3Plan::new(&inputs.iter().collect::<Vec<_>>(), config);
+        let plan = PtV3Plan::new(&inputs.iter().collect::<Vec<_>>(), config).unwrap();
         let flat: Vec<f32> = scenes.iter().flat_map(|(_, f)| f.iter().flatten().copied()).collect();
         let rows = flat.len() / 6;
         let x = Tensor::from_data(TensorData::new(flat, [rows, 6]), &Device::flex());
-        let fine = model.forward(x, &plan).fine;
+        let fine = model.forward(x, &plan).unwrap().fine;
         let width = fine.dims()[1];
         fine.into_data().iter::<f32>().collect::<Vec<f32>>().chunks(width).map(<[f32]>::to_vec).collect()
     }
@@ -255,7 +285,7 @@ mod tests {
     #[test]
     fn neither_the_order_of_points_nor_another_scene_changes_a_feature() {
         let config = tiny();
-        let model = PtV3::read(&config, &WeightReader::synthetic(Placement::cpu(MatrixType::F32), 5));
+        let model = PtV3::read(&config, &WeightReader::synthetic(Placement::cpu(MatrixType::F32), 5)).unwrap();
         let (a, b) = (scene(1, 60), scene(2, 5));
         let alone = run(&model, &config, &[&a]);
         let mut turned = a.clone();
