@@ -424,4 +424,31 @@ mod tests {
         assert!(run(dir.path(), &out, MatrixType::F32).unwrap_err().to_string().contains("model_type"));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
     }
+
+    #[test]
+    fn a_point_transformer_gets_its_settings_from_its_shapes() {
+        use crate::points::v3::{PtV3, PtV3Config};
+        let saved = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/parity/ptv3/saved_by_training");
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("out");
+        let manifest = import(&saved.join("checkpoint.pth"), &out, "m", None, &mut |_, _| ()).unwrap();
+        assert_eq!(manifest.parts[0].architecture, PTV3);
+        // neither the optimizer nor the name of the state
+        let files = WeightFiles::open(&out).unwrap();
+        assert!(files.names().all(|name| name.starts_with("module.")), "{:?}", files.names().collect::<Vec<_>>());
+        let config = PtV3Config::from_json("out", &fs::read(out.join(CONFIG)).unwrap()).unwrap();
+        let expected = PtV3Config::from_json("saved", &fs::read(saved.join(CONFIG)).unwrap()).unwrap();
+        assert_eq!(config, expected);
+        PtV3::load(&out, &config, crate::weights::Placement::cpu(MatrixType::F32)).unwrap();
+        // a folder of the same without a config.json, and one that is of nothing known
+        let again = dir.path().join("again");
+        fs::remove_file(out.join(CONFIG)).unwrap();
+        fs::remove_file(out.join(MANIFEST)).unwrap();
+        import(&out, &again, "m", Some(MatrixType::F16), &mut |_, _| ()).unwrap();
+        assert_eq!(PtV3Config::from_json("again", &fs::read(again.join(CONFIG)).unwrap()).unwrap(), config);
+        let other = source(&slope());
+        fs::remove_file(other.path().join(CONFIG)).unwrap();
+        let error = run(other.path(), &dir.path().join("other"), MatrixType::F32).unwrap_err().to_string();
+        assert!(error.contains(CONFIG) && error.contains("do not tell"), "{error}");
+    }
 }

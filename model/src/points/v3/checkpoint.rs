@@ -77,9 +77,8 @@ impl CheckpointNames {
     pub(crate) fn settings(self, files: &WeightFiles) -> Result<PtV3Config, String> {
         let shape = |name: &str| files.get(&self.of(name)).map(|tensor| tensor.shape.as_slice());
         let rows = |name: String| shape(&name).and_then(|shape| shape.first()).copied();
-        let blocks = |stage: String| {
-            (0..).take_while(|i| rows(format!("{stage}.block{i}.norm1.0.weight")).is_some()).count()
-        };
+        let blocks =
+            |stage: String| (0..).take_while(|i| rows(format!("{stage}.block{i}.norm1.0.weight")).is_some()).count();
         let Some(&[first, _, _, _, in_channels]) = shape(STEM) else {
             return Err(format!("tensor {} has no shape of a convolution", self.of(STEM)));
         };
@@ -89,7 +88,9 @@ impl CheckpointNames {
         let heads = |channels: &[usize]| -> Result<Vec<usize>, String> {
             let heads = |&channels: &usize| match channels % HEAD_WIDTH {
                 0 => Ok(channels / HEAD_WIDTH),
-                _ => Err(format!("{channels} channels are no heads of {HEAD_WIDTH}; give a config.json with enc_num_head")),
+                _ => Err(format!(
+                    "{channels} channels are no heads of {HEAD_WIDTH}; give a config.json with enc_num_head"
+                )),
             };
             channels.iter().map(heads).collect()
         };
@@ -113,5 +114,103 @@ impl CheckpointNames {
         };
         config.check()?;
         Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packed::MatrixType;
+    use safetensors::Dtype;
+    use safetensors::tensor::TensorView;
+    use std::path::PathBuf;
+
+    type Stored = (String, Dtype, Vec<usize>, Vec<u8>);
+
+    /// A small segmentor as `torch.save` leaves it in training: `state_dict.module.backbone.`, a head, and the optimizer.
+    fn saved() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/parity/ptv3/saved_by_training/checkpoint.pth")
+    }
+
+    fn settings() -> PtV3Config {
+        let files = WeightFiles::open_path(&saved()).unwrap();
+        CheckpointNames::find(&files).unwrap().settings(&files).unwrap()
+    }
+
+    /// The encoder's tensors under other names, and what `more` adds.
+    fn renamed(dir: &Path, prefix: &str, more: &[&str]) -> PathBuf {
+        let files = WeightFiles::open_path(&saved()).unwrap().under("state_dict.module.backbone.");
+        let mut stored: Vec<Stored> = files
+            .iter()
+            .map(|(name, tensor)| {
+                (format!("{prefix}{name}"), tensor.dtype, tensor.shape.clone(), tensor.bytes().to_vec())
+            })
+            .collect();
+        stored.extend(more.iter().map(|name| ((*name).to_owned(), Dtype::F32, vec![1], vec![0; 4])));
+        let views = stored
+            .iter()
+            .map(|(name, dtype, shape, bytes)| (name, TensorView::new(*dtype, shape.clone(), bytes).unwrap()));
+        let path = dir.join("model.safetensors");
+        std::fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
+        path
+    }
+
+    fn load(path: &Path) -> Result<PtV3, String> {
+        PtV3::load(path, &settings(), Placement::cpu(MatrixType::F32)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn shapes_tell_the_settings() {
+        let json = std::fs::read(saved().with_file_name("config.json")).unwrap();
+        assert_eq!(settings(), PtV3Config::from_json("here", &json).unwrap());
+    }
+
+    #[test]
+    fn every_published_prefix_is_found_and_heads_are_left_aside() {
+        load(&saved()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let prefixes = ["", "backbone.", "module.", "module.backbone.", "state_dict.", "state_dict.module.backbone."];
+        for prefix in prefixes {
+            let outer = prefix.trim_end_matches("backbone.");
+            let heads = [format!("{outer}seg_head.weight"), format!("{outer}cls_head.0.bias")];
+            let path = renamed(dir.path(), prefix, &heads.each_ref().map(String::as_str));
+            load(&path).unwrap_or_else(|error| panic!("{prefix}: {error}"));
+            // the folder as well as the file
+            load(dir.path()).unwrap_or_else(|error| panic!("{prefix}: {error}"));
+        }
+    }
+
+    #[test]
+    fn what_has_no_place_is_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let cases = [
+            ("backbone.", "other_head.weight"),
+            ("module.backbone.", "seg_head.weight"),
+            ("module.backbone.", "module.backbone.enc.enc0.block1.norm1.0.weight"),
+            ("state_dict.", "state_dict.stray"),
+            ("", "embedding.mask_token"),
+        ];
+        for (prefix, stray) in cases {
+            let error = load(&renamed(dir.path(), prefix, &[stray])).unwrap_err();
+            assert!(error.contains("no place") && error.contains(stray.trim_start_matches("state_dict.")), "{error}");
+        }
+        let error = load(&renamed(dir.path(), "student.", &[])).unwrap_err();
+        assert!(error.contains(STEM) && error.contains("model.safetensors"), "{error}");
+        assert!(load(&dir.path().join("none.pth")).unwrap_err().contains("none.pth"));
+        std::fs::write(dir.path().join("cut.pth"), &std::fs::read(saved()).unwrap()[..50_000]).unwrap();
+        assert!(load(&dir.path().join("cut.pth")).unwrap_err().contains("cut.pth"));
+    }
+
+    #[test]
+    fn a_config_alone_allocates_nothing() {
+        // a hundred terabytes, were they made
+        let config = PtV3Config {
+            in_channels: 1 << 16,
+            enc_channels: vec![1 << 16; 5],
+            dec_channels: vec![1 << 16; 4],
+            ..PtV3Config::base()
+        };
+        let error = PtV3::load(&saved(), &config, Placement::cpu(MatrixType::F32)).unwrap_err().to_string();
+        assert!(error.contains("missing") && error.contains(STEM), "{error}");
     }
 }

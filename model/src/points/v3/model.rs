@@ -302,6 +302,54 @@ mod tests {
     }
 
     #[test]
+    fn features_of_another_cloud_or_model_are_refused() {
+        let config = tiny();
+        let model = PtV3::read(&config, &WeightReader::synthetic(Placement::cpu(MatrixType::F32), 5)).unwrap();
+        let input = PtV3Input::new(vec![[0; 3], [1; 3]], vec![[0.0; 3]; 2]).unwrap();
+        let plan = PtV3Plan::new(&[&input], &config).unwrap();
+        let forward =
+            |rows, channels, plan: &PtV3Plan| model.forward(Tensor::zeros([rows, channels], &Device::flex()), plan);
+        let fault = |rows, channels, plan: &PtV3Plan| forward(rows, channels, plan).unwrap_err();
+        assert_eq!(fault(3, 6, &plan), PtV3ForwardError::Rows { given: 3, planned: 2 });
+        assert_eq!(fault(0, 6, &plan), PtV3ForwardError::Rows { given: 0, planned: 2 });
+        assert_eq!(fault(2, 5, &plan), PtV3ForwardError::Channels { given: 5, expected: 6 });
+        let other = PtV3Plan::new(&[&input], &PtV3Config::base()).unwrap();
+        assert_eq!(fault(2, 6, &other), PtV3ForwardError::Stages { planned: 5, expected: 3 });
+        assert!(PtV3Plan::new(&[&input], &PtV3Config { order: Vec::new(), ..tiny() }).is_err());
+        assert!(
+            PtV3::read(
+                &PtV3Config { enc_depths: Vec::new(), ..tiny() },
+                &WeightReader::synthetic(Placement::cpu(MatrixType::F32), 5)
+            )
+            .is_err()
+        );
+        for scenes in [vec![], vec![&PtV3Input::default()]] {
+            let plan = PtV3Plan::new(&scenes, &config).unwrap();
+            let none = forward(0, 6, &plan).unwrap();
+            assert_eq!((none.fine.dims(), none.coarse.dims()), ([0, 8], [0, 16]));
+        }
+    }
+
+    #[test]
+    fn a_patch_is_no_longer_than_the_largest_scene_and_padding_changes_nothing() {
+        let (a, b) = (scene(1, 60), scene(2, 5));
+        let input = |s: &(Vec<[u32; 3]>, _)| PtV3Input::new(s.0.clone(), vec![[0.0; 3]; s.0.len()]).unwrap();
+        let (first, second) = (input(&a), input(&b));
+        let long = PtV3Config { enc_patch_size: vec![1024; 3], ..tiny() };
+        let plan = PtV3Plan::new(&[&first, &second], &long).unwrap();
+        for (s, stage) in plan.stages.iter().enumerate() {
+            let largest = plan.ranges(s).iter().map(ExactSizeIterator::len).max().unwrap();
+            assert!(stage.patches.iter().all(|p| p.size == largest && p.index.len() == 2 * largest), "stage {s}");
+        }
+        // each scene is one patch: alone without padding, the second beside the first with much
+        let model = PtV3::read(&long, &WeightReader::synthetic(Placement::cpu(MatrixType::F32), 5)).unwrap();
+        let alone = [run(&model, &long, &[&a]), run(&model, &long, &[&b])].concat();
+        for (x, y) in alone.iter().zip(&run(&model, &long, &[&a, &b])) {
+            assert!(close(x, y), "{x:?} {y:?}");
+        }
+    }
+
+    #[test]
     fn voxels_that_cannot_be_read_are_named() {
         let of = |voxels: Vec<[u32; 3]>| {
             PtV3Input::new(voxels.clone(), vec![[0.0; 3]; voxels.len()]).unwrap_err().to_string()

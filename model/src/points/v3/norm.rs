@@ -52,7 +52,8 @@ mod tests {
 
     /// A batch norm of two channels with that variance.
     fn reader(variance: [f32; 2]) -> WeightReader {
-        let stored = [[2.0f32, -1.0], [0.5, 0.25], [1.0, -3.0], variance].map(|pair| pair.map(f32::to_le_bytes).concat());
+        let stored =
+            [[2.0f32, -1.0], [0.5, 0.25], [1.0, -3.0], variance].map(|pair| pair.map(f32::to_le_bytes).concat());
         let names = ["n.weight", "n.bias", "n.running_mean", "n.running_var"];
         let view = |bytes| TensorView::new(Dtype::F32, vec![2], bytes).unwrap();
         let file = safetensors::serialize(names.into_iter().zip(&stored).map(|(n, b)| (n, view(b))), None).unwrap();
@@ -72,7 +73,9 @@ mod tests {
 
     #[test]
     fn a_variance_that_is_none_is_refused_by_name() {
-        for (variance, says) in [([1.0, -0.5], "below 0"), ([1.0, f32::NAN], "not finite"), ([1.0, f32::INFINITY], "not finite")] {
+        for (variance, says) in
+            [([1.0, -0.5], "below 0"), ([1.0, f32::NAN], "not finite"), ([1.0, f32::INFINITY], "not finite")]
+        {
             let reader = reader(variance);
             BatchNorm::read("n", 2, &reader);
             let error = reader.finish().unwrap_err().to_string();

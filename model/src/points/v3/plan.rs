@@ -122,8 +122,7 @@ impl PtV3Plan {
                     stem.append(around(&cells, STEM_SIDE), starts[0]);
                 }
                 let bits = bits.saturating_sub(s as u32);
-                let cut =
-                    |order: &SerializedOrder| patches(&cells, |voxel| order.code_of_bits(voxel, bits), sizes[s]);
+                let cut = |order: &SerializedOrder| patches(&cells, |voxel| order.code_of_bits(voxel, bits), sizes[s]);
                 let stage = Stage {
                     ranges: std::iter::once(0..cells.len()).collect(),
                     patches: orders[s].iter().map(cut).collect(),
