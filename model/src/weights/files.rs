@@ -116,9 +116,13 @@ impl WeightFiles {
     /// # Errors
     /// [`ModelError::WeightFiles`], naming the file and, where there is one, the tensor.
     pub fn open(dir: &Path) -> Result<Self, ModelError> {
-        let mut files = Self::open_unverified(dir)?;
-        if let Some(manifest) = Manifest::read(dir)? {
+        let manifest = Manifest::read(dir)?;
+        // before headers are read: it knows better which file is not the imported one
+        if let Some(manifest) = &manifest {
             manifest.check_sizes(dir)?;
+        }
+        let mut files = Self::open_unverified(dir)?;
+        if let Some(manifest) = manifest {
             let listed: Vec<_> = manifest.files.iter().map(|(name, file)| (dir.join(name), file.sha256)).collect();
             for name in index::find(dir)?.files {
                 if !manifest.files.contains_key(&name) {

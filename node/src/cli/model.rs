@@ -9,11 +9,19 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use vantage_model::import::import;
 use vantage_model::packed::MatrixType;
+use vantage_model::points::v3::{PtV3, PtV3Config};
 use vantage_model::qwen::QwenVl;
-use vantage_model::weights::{Placement, WeightFiles};
+use vantage_model::vision::depth_anything::{DepthAnything, DepthAnythingConfig, DepthPreprocessor};
+use vantage_model::vision::siglip::{Siglip, SiglipConfig, SiglipPreprocessor};
+use vantage_model::weights::{Placement, WeightFiles, WeightReader};
 use vantage_model::{DeviceChoice, Reasoner};
 
 use crate::sink::stdout;
+
+/// The settings of a model folder.
+const CONFIG: &str = "config.json";
+/// Those of its pictures.
+const PREPROCESSOR: &str = "preprocessor_config.json";
 
 /// Arguments of `vantage model`.
 #[derive(Debug, Args)]
@@ -160,35 +168,72 @@ fn part(name: &str) -> String {
     words.collect::<Vec<_>>().join(".")
 }
 
+/// The bytes of a file of `folder`, and its path for errors.
+fn file(folder: &Path, name: &str) -> Result<(Vec<u8>, String)> {
+    let path = folder.join(name);
+    let bytes = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+    Ok((bytes, path.display().to_string()))
+}
+
 /// `model_type` of config.json, or `vantage` where it is of this project's own form.
 fn architecture(folder: &Path) -> Result<String> {
-    let path = folder.join("config.json");
-    let bytes = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
-    let config: Value = serde_json::from_slice(&bytes).with_context(|| path.display().to_string())?;
+    let (bytes, path) = file(folder, CONFIG)?;
+    let config: Value = serde_json::from_slice(&bytes).with_context(|| path.clone())?;
     if config.get("point_classes").is_some() {
         return Ok("vantage".to_owned());
     }
     let name = config.get("model_type").and_then(Value::as_str);
-    name.map(str::to_owned).with_context(|| format!("{}: it has no model_type", path.display()))
+    name.map(str::to_owned).with_context(|| format!("{path}: it has no model_type"))
+}
+
+/// On the processor, matrices in the number type of the largest.
+fn as_stored(files: &WeightFiles) -> Placement {
+    let largest = files.iter().max_by_key(|(_, tensor)| tensor.bytes().len());
+    let stored = largest.and_then(|(_, tensor)| MatrixType::of_stored(tensor.dtype));
+    Placement::cpu(stored.unwrap_or(MatrixType::Bf16))
 }
 
 fn verify(folder: &Path) -> Result<()> {
     let architecture = architecture(folder)?;
+    let origin = folder.display().to_string();
     match architecture.as_str() {
         "vantage" => drop(Reasoner::load(folder, &DeviceChoice::Cpu.open()?)?),
         "qwen2_5_vl" => {
-            let files = WeightFiles::open(folder)?;
-            let largest = files.iter().max_by_key(|(_, tensor)| tensor.bytes().len());
-            let stored = largest.and_then(|(_, tensor)| MatrixType::of_stored(tensor.dtype));
-            drop(files);
-            drop(QwenVl::load(folder, Placement::cpu(stored.unwrap_or(MatrixType::Bf16)))?);
+            let placement = as_stored(&WeightFiles::open_unverified(folder)?);
+            drop(QwenVl::load(folder, placement)?);
+        }
+        "siglip" | "siglip2" => {
+            let config = SiglipConfig::from_json(&origin, &file(folder, CONFIG)?.0)?;
+            let (json, path) = file(folder, PREPROCESSOR)?;
+            SiglipPreprocessor::from_json(&json, &path, &config)?;
+            read_all(folder, |reader| drop(Siglip::read(&config, reader)))?;
+        }
+        "depth_anything" => {
+            let config = DepthAnythingConfig::from_json(&origin, &file(folder, CONFIG)?.0)?;
+            let (json, path) = file(folder, PREPROCESSOR)?;
+            DepthPreprocessor::from_json(&json, &path)?;
+            read_all(folder, |reader| drop(DepthAnything::read(&config, reader)))?;
+        }
+        "ptv3" => {
+            let config = PtV3Config::from_json(&origin, &file(folder, CONFIG)?.0)?;
+            let placement = as_stored(&WeightFiles::open_unverified(folder)?);
+            drop(PtV3::load(folder, &config, placement)?);
         }
         other => bail!(
-            "{}: config.json: model_type is `{other}`; whole models of qwen2_5_vl and of this project's own can be verified",
-            folder.display()
+            "{origin}: config.json: model_type is `{other}`; whole models of qwen2_5_vl, siglip, siglip2, depth_anything, ptv3 and \
+             of this project's own can be verified"
         ),
     }
-    stdout::print(&format!("{}: a good {architecture} model", folder.display()))
+    stdout::print(&format!("{origin}: a good {architecture} model"))
+}
+
+/// Reads a model by `read`, which must ask for every tensor of the folder.
+fn read_all(folder: &Path, read: impl FnOnce(&WeightReader)) -> Result<()> {
+    let files = WeightFiles::open(folder)?;
+    let placement = as_stored(&files);
+    let reader = WeightReader::new(files, placement);
+    read(&reader);
+    Ok(reader.finish()?)
 }
 
 #[cfg(test)]
