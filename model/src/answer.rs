@@ -1,6 +1,28 @@
-//! The result of a question: text, reasoning, chosen views, grounded boxes and where the time went.
+//! A question's options, and its result: text, reasoning, chosen views, grounded boxes and where the time went.
+
+use std::time::Instant;
 
 use vantage_scene::{Aabb, OrientedBox, ViewScores};
+
+use crate::error::ModelError;
+
+/// Longest question, characters; its tokens attend to each other, so that the cost grows with the square.
+const MAX_QUESTION_CHARACTERS: usize = 2000;
+
+/// Refuses a question without text, or one longer than any model reads.
+///
+/// # Errors
+/// [`ModelError::EmptyQuestion`], [`ModelError::QuestionTooLong`].
+pub(crate) fn check_question(question: &str) -> Result<(), ModelError> {
+    if question.trim().is_empty() {
+        return Err(ModelError::EmptyQuestion);
+    }
+    let characters = question.chars().count();
+    if characters > MAX_QUESTION_CHARACTERS {
+        return Err(ModelError::QuestionTooLong { characters, limit: MAX_QUESTION_CHARACTERS });
+    }
+    Ok(())
+}
 
 /// How the views given to the decoder are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -17,8 +39,10 @@ pub enum ViewStrategy {
 pub struct AskOptions {
     /// Views given to the decoder; `None` takes the model's own default.
     pub max_views: Option<usize>,
-    /// Most tokens to generate.
+    /// Most tokens to generate; in `lift` of each view.
     pub max_tokens: usize,
+    /// No token is begun after this; what was written until then is the answer, as when the tokens are spent.
+    pub deadline: Option<Instant>,
     /// Keep the text in the output grammar: of the tokens that may follow, the likeliest is taken.
     pub guided: bool,
     /// How views are chosen.
@@ -34,6 +58,7 @@ impl Default for AskOptions {
         Self {
             max_views: None,
             max_tokens: 320,
+            deadline: None,
             guided: true,
             strategy: ViewStrategy::Utility,
             temperature: 0.0,

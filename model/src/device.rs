@@ -27,7 +27,7 @@ pub enum DeviceError {
     Name(String),
     /// The program was built without it.
     #[error(
-        "device {device}: this program was built without the feature `{feature}`; build it with --features {feature}, or take auto or cpu"
+        "device {device}: this program was built without the feature `{feature}`; build it with --features vantage-node/{feature}, or take auto or cpu"
     )]
     NotBuilt {
         /// The device.

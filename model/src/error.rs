@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::grammar::GrammarError;
+use crate::qwen::QwenError;
 use crate::weights::WeightFilesError;
 
 /// Why a model could not be loaded, saved or asked.
@@ -44,6 +45,9 @@ pub enum ModelError {
     /// A text left the output grammar.
     #[error(transparent)]
     Grammar(#[from] GrammarError),
+    /// A Qwen2.5-VL could not be loaded or asked.
+    #[error(transparent)]
+    Qwen(Box<QwenError>),
     /// Nothing was fused yet.
     #[error("the scene is empty: no depth was fused yet; check the depth topic, its unit and the transforms")]
     EmptyScene,
@@ -58,6 +62,15 @@ pub enum ModelError {
         /// The most.
         limit: usize,
     },
+}
+
+impl From<QwenError> for ModelError {
+    fn from(error: QwenError) -> Self {
+        match error {
+            QwenError::Model(error) => error,
+            error => Self::Qwen(Box::new(error)),
+        }
+    }
 }
 
 /// What is wrong with the tensors of a weight file.

@@ -1,5 +1,8 @@
 //! A cache that holds a scene, and a prompt, in; text tokens and the hidden states at `<obj>` out.
 
+use std::ops::ControlFlow;
+use std::time::Instant;
+
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -12,6 +15,8 @@ use crate::grammar::Guide;
 pub struct Sampling {
     /// Most tokens to generate.
     pub max_tokens: usize,
+    /// No token is begun after this.
+    pub deadline: Option<Instant>,
     /// 0 takes the likeliest token; above, samples from softmax(logits / temperature).
     pub temperature: f32,
     /// Seed of the sampling.
@@ -28,8 +33,8 @@ pub struct Aids<'a> {
     pub look_up: &'a dyn Fn(Tensor<2>) -> Tensor<2>,
     /// Keeps the text in the grammar.
     pub guide: Option<Guide<'a>>,
-    /// Sees each token as it is chosen.
-    pub on_token: &'a mut dyn FnMut(u32),
+    /// Sees each token as it is chosen, and may stop the text there.
+    pub on_token: &'a mut dyn FnMut(u32) -> ControlFlow<()>,
 }
 
 /// What was generated.
@@ -39,7 +44,7 @@ pub struct Generated {
     pub tokens: Vec<u32>,
     /// `[width]` of each `<obj>`, in order.
     pub box_states: Vec<Vec<f32>>,
-    /// True when the end token came before the token budget was spent.
+    /// True when the end token came before the token budget was spent or the text was stopped.
     pub finished: bool,
 }
 
@@ -68,7 +73,8 @@ pub fn generate(
             object = Some((aids.look_up)(last.clone()));
             out.box_states.push(last.clone().into_data().iter::<f32>().collect());
         }
-        if out.tokens.len() == sampling.max_tokens {
+        let is_late = sampling.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        if out.tokens.len() == sampling.max_tokens || is_late {
             return out;
         }
         let mut logits: Vec<f32> = decoder.logits(last).into_data().iter::<f32>().collect();
@@ -88,8 +94,10 @@ pub fn generate(
         if let Some(guide) = &mut aids.guide {
             guide.advance(next);
         }
-        (aids.on_token)(next);
         out.tokens.push(next);
+        if (aids.on_token)(next).is_break() {
+            return out;
+        }
         input = vec![next];
     }
 }

@@ -119,18 +119,45 @@ impl ObjectRegistry {
                 entry.1 = *bbox;
                 entry.0
             }
-            None => {
-                let id = self.next;
-                self.next += 1;
-                self.known.push_back((id, *bbox));
-                if self.known.len() > MAX_REMEMBERED {
-                    self.known.pop_front();
-                }
-                id
-            }
+            None => self.remember(bbox),
         };
-        format!("object-{id}")
+        name(id)
     }
+
+    /// As [`Self::identify`], of boxes that are different objects, however much they overlap: no two get one id. Where one
+    /// known object overlaps several, it is the one that it overlaps most.
+    pub fn identify_all(&mut self, boxes: &[OrientedBox]) -> Vec<String> {
+        let mut pairs: Vec<(f64, usize, usize)> = Vec::new();
+        for (k, (_, known)) in self.known.iter().enumerate() {
+            let overlaps = boxes.iter().enumerate().map(|(i, bbox)| (known.iou(bbox), i, k));
+            pairs.extend(overlaps.filter(|(iou, ..)| *iou >= SAME_OBJECT_IOU));
+        }
+        pairs.sort_by(|a, b| b.0.total_cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+        let mut ids: Vec<Option<u64>> = vec![None; boxes.len()];
+        for (_, i, k) in pairs {
+            let Some(entry) = self.known.get_mut(k) else { continue };
+            if ids[i].is_none() && !ids.contains(&Some(entry.0)) {
+                ids[i] = Some(entry.0);
+                entry.1 = boxes[i];
+            }
+        }
+        boxes.iter().zip(ids).map(|(bbox, id)| name(id.unwrap_or_else(|| self.remember(bbox)))).collect()
+    }
+
+    /// A new object's id.
+    fn remember(&mut self, bbox: &OrientedBox) -> u64 {
+        let id = self.next;
+        self.next += 1;
+        self.known.push_back((id, *bbox));
+        if self.known.len() > MAX_REMEMBERED {
+            self.known.pop_front();
+        }
+        id
+    }
+}
+
+fn name(id: u64) -> String {
+    format!("object-{id}")
 }
 
 #[cfg(test)]
@@ -177,5 +204,19 @@ mod tests {
         let b = OrientedBox { center: [5.0, 0.0, 0.0], ..a };
         assert_eq!(registry.identify(&a), registry.identify(&moved));
         assert_ne!(registry.identify(&a), registry.identify(&b));
+    }
+
+    #[test]
+    fn objects_of_one_answer_have_ids_of_their_own() {
+        let mut registry = ObjectRegistry::default();
+        let a = OrientedBox { center: [0.0; 3], size: [1.0; 3], yaw: 0.0 };
+        let close = OrientedBox { center: [0.1, 0.0, 0.0], ..a };
+        let ids = registry.identify_all(&[a, close]);
+        assert_ne!(ids[0], ids[1]);
+        // in another order, each keeps its own
+        let again = registry.identify_all(&[close, a]);
+        assert_eq!((&again[0], &again[1]), (&ids[1], &ids[0]));
+        let moved = OrientedBox { center: [0.02, 0.0, 0.0], ..a };
+        assert_eq!(registry.identify_all(&[moved]), [ids[0].clone()]);
     }
 }

@@ -1,6 +1,8 @@
 //! A public checkpoint in, a model folder of ours out: its tensors in the number type asked for, in shards, with the digest of every
 //! file. A tensor at a time, so that a model larger than the memory can be imported.
 
+mod adapter;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -8,6 +10,10 @@ use std::path::{Path, PathBuf};
 
 use safetensors::Dtype;
 use serde_json::{Map, Value, json};
+
+pub use adapter::AdapterError;
+
+use adapter::Adapter;
 
 use crate::error::ModelError;
 use crate::packed::{CODES, GROUP, MatrixType, PackedMatrix, SCALES, code_shapes, first_not_finite};
@@ -45,6 +51,9 @@ pub enum ImportError {
     /// The source cannot be used.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The adapter cannot be used.
+    #[error(transparent)]
+    Adapter(#[from] AdapterError),
     /// A file of the source.
     #[error(transparent)]
     Files(#[from] WeightFilesError),
@@ -93,6 +102,8 @@ struct Task<'a> {
     name: &'a str,
     tensor: &'a StoredTensor,
     form: Form,
+    /// What is added to it.
+    adapter: Option<&'a Adapter>,
     /// Names, types and shapes that are written.
     outputs: Vec<(String, Dtype, Vec<usize>)>,
     bytes: u64,
@@ -111,6 +122,21 @@ pub fn import(
     dtype: Option<MatrixType>,
     on_progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Manifest, ImportError> {
+    import_merged(source, None, out, name, dtype, on_progress)
+}
+
+/// As [`import`], with the LoRA of the PEFT folder `adapter` added to the matrices that it adapts.
+///
+/// # Errors
+/// As [`import`], or [`AdapterError`] naming what does not fit.
+pub fn import_merged(
+    source: &Path,
+    adapter: Option<&Path>,
+    out: &Path,
+    name: &str,
+    dtype: Option<MatrixType>,
+    on_progress: &mut dyn FnMut(u64, u64),
+) -> Result<Manifest, ImportError> {
     if out.exists() {
         return Err(ImportError::Taken(out.to_owned()));
     }
@@ -120,7 +146,9 @@ pub fn import(
         let reason = format!("model_type is `{architecture}`; only {QUANTISABLE} can be written in 8 or 4 bits");
         return Err(ImportError::Config { path: source.join(CONFIG), reason });
     }
-    let tasks: Vec<Task<'_>> = files.iter().map(|(name, tensor)| task(name, tensor, dtype)).collect();
+    let sources = std::iter::once(source).chain(adapter).map(|path| path.display().to_string()).collect();
+    let adapter = adapter.map(|dir| Adapter::read(dir, &files)).transpose()?;
+    let tasks: Vec<Task<'_>> = files.iter().map(|(name, tensor)| task(name, tensor, dtype, adapter.as_ref())).collect();
     let mut staging = out.as_os_str().to_owned();
     staging.push(".partial");
     let staging = PathBuf::from(staging);
@@ -133,7 +161,7 @@ pub fn import(
         architecture,
         dtype: dtype.or_else(|| most_used(&files)).unwrap_or(MatrixType::F32),
         group: quantised.then_some(GROUP),
-        sources: vec![source.display().to_string()],
+        sources,
     };
     let written = write(&staging, &files, &tasks, name, part, &settings, on_progress).and_then(|manifest| {
         at(out, fs::rename(&staging, out))?;
@@ -193,7 +221,15 @@ fn most_used(files: &WeightFiles) -> Option<MatrixType> {
     bytes.into_iter().max_by_key(|(_, bytes)| *bytes).map(|(kind, _)| kind)
 }
 
-fn task<'a>(name: &'a str, tensor: &'a StoredTensor, dtype: Option<MatrixType>) -> Task<'a> {
+fn task<'a>(
+    name: &'a str,
+    tensor: &'a StoredTensor,
+    dtype: Option<MatrixType>,
+    adapter: Option<&'a Adapter>,
+) -> Task<'a> {
+    let adapter = adapter.filter(|adapter| adapter.adapts(name));
+    // a sum is rounded again, to the type that the matrix came in
+    let dtype = dtype.or_else(|| adapter.and_then(|_| MatrixType::of_stored(tensor.dtype)));
     let is_float = MatrixType::of_stored(tensor.dtype).is_some();
     let matrix = tensor.shape.len() > 1 && name.ends_with(".weight") && !name.contains(TABLE);
     let rows = tensor.shape.first().copied().unwrap_or(0);
@@ -202,6 +238,7 @@ fn task<'a>(name: &'a str, tensor: &'a StoredTensor, dtype: Option<MatrixType>) 
         name,
         tensor,
         form,
+        adapter,
         outputs: vec![(name.to_owned(), tensor.dtype, tensor.shape.clone())],
         bytes: tensor.bytes().len() as u64,
     };
@@ -215,12 +252,12 @@ fn task<'a>(name: &'a str, tensor: &'a StoredTensor, dtype: Option<MatrixType>) 
             (format!("{name}{SCALES}"), Dtype::F16, scales.to_vec()),
         ];
         let bytes = kind.bytes(rows as u64, columns as u64);
-        return Task { name, tensor, form: Form::Codes(kind), outputs, bytes };
+        return Task { name, tensor, form: Form::Codes(kind), adapter, outputs, bytes };
     }
     let stored = kind.stored().unwrap_or(tensor.dtype);
     let bytes = kind.bytes(1, tensor.len() as u64);
     let outputs = vec![(name.to_owned(), stored, tensor.shape.clone())];
-    Task { name, tensor, form: Form::Floats(kind), outputs, bytes }
+    Task { name, tensor, form: Form::Floats(kind), adapter, outputs, bytes }
 }
 
 /// Bytes of a tensor that is written.
@@ -323,8 +360,10 @@ fn write_shard(
     for task in tasks {
         let rows = task.tensor.shape.first().copied().unwrap_or(0);
         let columns = task.tensor.shape.iter().skip(1).product();
+        let merged = task.adapter.and_then(|adapter| adapter.merged(task.name, task.tensor));
+        let tensor = merged.as_ref().unwrap_or(task.tensor);
         let packed = |rows, columns, kind| {
-            PackedMatrix::from_stored(task.tensor, rows, columns, kind).map_err(|index| ImportError::NotFinite {
+            PackedMatrix::from_stored(tensor, rows, columns, kind).map_err(|index| ImportError::NotFinite {
                 origin: origin.to_owned(),
                 tensor: task.name.to_owned(),
                 index,

@@ -26,6 +26,7 @@ pub mod points;
 mod position;
 mod prompt;
 pub mod qwen;
+pub mod r1;
 mod reasoner;
 pub mod sampling;
 mod tokenizer;

@@ -1,6 +1,7 @@
 //! A fused scene and a question in, an [`Answer`] out: select, encode, reason, ground.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Instant;
 
@@ -12,7 +13,7 @@ use vantage_scene::{
     select_uniform, shell_mask, visible_points,
 };
 
-use crate::answer::{Answer, AskOptions, Grounding, Latency, SelectedView, ViewStrategy};
+use crate::answer::{Answer, AskOptions, Grounding, Latency, SelectedView, ViewStrategy, check_question};
 use crate::box_decoder::PaddedPoints;
 use crate::checkpoint::{self, CheckpointFiles};
 use crate::config::ModelConfig;
@@ -33,9 +34,6 @@ pub const VISIBILITY_TOLERANCE_M: f32 = 0.12;
 
 /// How much an object's outline is sharpened before its points are pooled.
 const MASK_SHARPNESS: f32 = 4.0;
-
-/// Longest question; its tokens attend to each other, so that the cost grows with the square.
-const MAX_QUESTION_CHARACTERS: usize = 2000;
 
 /// The embedded model.
 const EMBEDDED: [&[u8]; 3] = [
@@ -166,24 +164,19 @@ impl Reasoner {
         self.registry = ObjectRegistry::default();
     }
 
-    /// Answers `question` about `scene`; `on_text` sees the text as it comes.
+    /// Answers `question` about `scene`; `on_text` sees the text as it comes, and stops it with `ControlFlow::Break`. A text
+    /// that was stopped, or that the deadline cut, left the grammar: it has no boxes.
     ///
     /// # Errors
-    /// [`ModelError::EmptyScene`] when nothing was fused yet, [`ModelError::EmptyQuestion`].
+    /// [`ModelError::EmptyScene`] when nothing was fused yet, [`ModelError::EmptyQuestion`], [`ModelError::QuestionTooLong`].
     pub fn ask(
         &mut self,
         scene: &Scene,
         question: &str,
         options: &AskOptions,
-        on_text: &mut dyn FnMut(&str),
+        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Answer, ModelError> {
-        if question.trim().is_empty() {
-            return Err(ModelError::EmptyQuestion);
-        }
-        let characters = question.chars().count();
-        if characters > MAX_QUESTION_CHARACTERS {
-            return Err(ModelError::QuestionTooLong { characters, limit: MAX_QUESTION_CHARACTERS });
-        }
+        check_question(question)?;
         let start = Instant::now();
         self.encode_scene(scene)?;
         let encoded_ms = millis(start);
@@ -203,6 +196,7 @@ impl Reasoner {
         let special = self.tokenizer.special();
         let sampling = Sampling {
             max_tokens: options.max_tokens,
+            deadline: options.deadline,
             temperature: options.temperature,
             seed: options.seed,
             end: special.end,
@@ -218,15 +212,14 @@ impl Reasoner {
             on_token: &mut |token| {
                 first_token_ms.get_or_insert_with(|| millis(start));
                 let piece = stream.push(token);
-                if !piece.is_empty() {
-                    on_text(&piece);
-                }
+                if piece.is_empty() { ControlFlow::Continue(()) } else { on_text(&piece) }
             },
         };
         let generated = generate(&self.network.decoder, kv, &prompt, &sampling, &self.device, aids);
         let rest = stream.finish();
         if !rest.is_empty() {
-            on_text(&rest);
+            // nothing is left to stop
+            let _ = on_text(&rest);
         }
         let raw = self.tokenizer.decode(&generated.tokens)?;
         let parsed = if generated.finished { grammar::parse(&raw).ok() } else { None };

@@ -128,16 +128,44 @@ def one(out, seed, name, width, layers, heads, key_heads, sections, tied, sizes,
             for key, value in weights.items()
         }
     save(folder, weights, shards)
+    adapted = {}
+    if name in ("tied_two_images", "untied_sharded"):
+        adapted = {"logits_adapted": adapt(config, weights, folder / "adapter", full_ids, kinds, inputs, old_names)}
     saved = config.to_dict()
     (folder / "config.json").write_text(json.dumps(saved, indent=1, default=str) + "\n")
-    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": VOCAB - 1, "do_sample": False}) + "\n")
+    # one that the reference did not write, as it wrote on to the end of the budget
+    end = next(token for token in reversed(range(VOCAB)) if token not in written.tolist())
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": end, "do_sample": False}) + "\n")
     (folder / "tokenizer.json").write_bytes((FIXTURES / "qwen_tokenizer.json").read_bytes())
     templates = json.loads((FIXTURES / "chat_templates.json").read_text())
     (folder / "chat_template.jinja").write_text(templates[0]["template"])
     expected = {"ids": torch.tensor(short), "logits": logits[0], "logits_bf16": logits16[0], "written": written}
+    expected |= adapted
     expected |= {f"image_{i}": image for i, image in enumerate(images)}
     save_file(expected, folder / "expected.safetensors")
     (folder / "case.json").write_text(json.dumps({"format_version": FORMAT_VERSION, "part": "qwen"}) + "\n")
+
+
+def adapt(config, weights, folder, ids, kinds, inputs, old_names):
+    """A random LoRA of PEFT on some of the decoder's matrices: saved, merged, and the logits with it."""
+    from peft import LoraConfig, get_peft_model
+
+    model = Qwen2_5_VLForConditionalGeneration(config).eval()
+    if old_names:
+        back = lambda key: key.replace("visual.", "model.visual.") if key.startswith("visual.") else key
+        weights = {back(key.replace("model.", "model.language_model.", 1) if key.startswith("model.") else key): value for key, value in weights.items()}
+    model.load_state_dict(weights, strict=False)
+    model.tie_weights()
+    modules = r"model\.language_model\.layers\.\d+\.(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)"
+    lora = LoraConfig(r=4, lora_alpha=10, target_modules=modules, use_rslora=old_names)
+    model = get_peft_model(model, lora)
+    for key, value in model.named_parameters():
+        if "lora_" in key:
+            # a change of the base's size, not ten times it
+            value.copy_(torch.randn_like(value) * 0.4 * value.shape[1] ** -0.5)
+    model.save_pretrained(folder)
+    (folder / "README.md").unlink()
+    return model.merge_and_unload()(input_ids=ids, mm_token_type_ids=kinds, **inputs).logits[0]
 
 
 def save(folder: Path, weights: dict, shards: int) -> None:

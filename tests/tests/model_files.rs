@@ -29,7 +29,7 @@ fn copy(from: &str, to: &Path) {
     for entry in fs::read_dir(root().join(from)).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if !["case.json", "expected.safetensors", "MODEL_CARD.md"].contains(&name.as_str()) {
+        if path.is_file() && !["case.json", "expected.safetensors", "MODEL_CARD.md"].contains(&name.as_str()) {
             fs::copy(&path, to.join(name)).unwrap();
         }
     }

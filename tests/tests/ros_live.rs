@@ -192,6 +192,7 @@ fn a_model_or_parameter_that_cannot_be_used_ends_the_node_with_an_error() {
     for (parameter, says) in [
         ("model_dir:=/no/such/folder", "/no/such/folder"),
         (model.as_str(), "model_dir"),
+        ("mode:=lift", "mode lift and the embedded model do not fit"),
         ("voxel_size:=0.0", "parameter `voxel_size` is 0"),
         ("image_transport:=theora", "parameter `image_transport` is `theora`"),
     ] {

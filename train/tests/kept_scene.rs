@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::ops::ControlFlow;
+
 use vantage_model::{AskOptions, DeviceChoice, Reasoner, ViewStrategy};
 use vantage_train::dataset::make_scene;
 use vantage_train::rooms::{RecordConfig, RoomConfig, generate};
@@ -15,9 +17,12 @@ fn a_scene_that_is_kept_gives_the_answers_of_one_that_is_read_anew() {
     let mut asked = Reasoner::embedded(&device).unwrap();
     assert_eq!(asked.kept_scene_tokens(), 0);
     for question in ["where can I sit?", "how many chairs are there?", "where can I sit?"] {
-        let kept = asked.ask(&scene, question, &options, &mut |_| {}).unwrap();
+        let kept = asked.ask(&scene, question, &options, &mut |_| ControlFlow::Continue(())).unwrap();
         assert!(asked.kept_scene_tokens() > 0, "{question}");
-        let fresh = Reasoner::embedded(&device).unwrap().ask(&scene, question, &options, &mut |_| {}).unwrap();
+        let fresh = Reasoner::embedded(&device)
+            .unwrap()
+            .ask(&scene, question, &options, &mut |_| ControlFlow::Continue(()))
+            .unwrap();
         assert_eq!(kept.raw, fresh.raw);
         for (a, b) in kept.boxes.iter().zip(&fresh.boxes) {
             assert_eq!(a.bbox, b.bbox, "{question}");
@@ -26,9 +31,12 @@ fn a_scene_that_is_kept_gives_the_answers_of_one_that_is_read_anew() {
     // one view fewer is another scene
     let fewer = AskOptions { max_views: Some(1), ..options.clone() };
     let before = asked.kept_scene_tokens();
-    let one = asked.ask(&scene, "where can I sit?", &fewer, &mut |_| {}).unwrap();
+    let one = asked.ask(&scene, "where can I sit?", &fewer, &mut |_| ControlFlow::Continue(())).unwrap();
     assert!(asked.kept_scene_tokens() < before);
-    let fresh = Reasoner::embedded(&device).unwrap().ask(&scene, "where can I sit?", &fewer, &mut |_| {}).unwrap();
+    let fresh = Reasoner::embedded(&device)
+        .unwrap()
+        .ask(&scene, "where can I sit?", &fewer, &mut |_| ControlFlow::Continue(()))
+        .unwrap();
     assert_eq!(one.raw, fresh.raw);
     asked.reset();
     assert_eq!(asked.kept_scene_tokens(), 0);

@@ -1,5 +1,6 @@
 //! A scene, a question and a model that reads pictures in, an [`Answer`] with boxes in the world out.
 
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 use vantage_scene::{ColorImage, Keyframe, Scene, ViewScores, select_uniform};
@@ -11,20 +12,19 @@ use super::parse::{Reading, parse};
 use super::prompt::prompt;
 use super::segments::MapSegments;
 use super::views::by_coverage;
-use crate::answer::{Answer, AskOptions, Grounding, Latency, SelectedView, ViewStrategy};
+use super::wording;
+use crate::answer::{Answer, AskOptions, Grounding, Latency, SelectedView, ViewStrategy, check_question};
 use crate::error::ModelError;
 use crate::grounding::ObjectRegistry;
+use crate::qwen::ReplyOptions;
 
 /// Views read where the question's options name no number.
 pub const DEFAULT_VIEWS: usize = 4;
-/// Longest question, as for the trained model.
-const MAX_QUESTION_CHARACTERS: usize = 2000;
-/// What the model is asked to write when a view does not show the answer.
-const NOT_VISIBLE: &str = "not visible";
 
 /// A vision-language model that looks at pictures and writes.
 pub trait ViewReader {
-    /// What the model writes to `prompt` about `images`; `on_text` sees it as it comes.
+    /// What the model writes to `prompt` about `images`, within the options' budget; `on_text` sees it as it comes, and stops
+    /// it with `ControlFlow::Break`. While nothing is written yet it may be asked with an empty text.
     ///
     /// # Errors
     /// [`ModelError`] when the model cannot be run.
@@ -32,12 +32,16 @@ pub trait ViewReader {
         &mut self,
         images: &[&ColorImage],
         prompt: &str,
-        on_text: &mut dyn FnMut(&str),
+        options: &ReplyOptions,
+        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<String, ModelError>;
 
     /// The size (width, height), pixels, to which the model resizes a picture of the given size; its rectangles are in
     /// pixels of that.
-    fn seen_size(&self, width: u32, height: u32) -> (u32, u32);
+    ///
+    /// # Errors
+    /// [`ModelError`] when the model reads no picture of that size.
+    fn seen_size(&self, width: u32, height: u32) -> Result<(u32, u32), ModelError>;
 }
 
 /// What was read off one view for the last answer.
@@ -53,7 +57,7 @@ pub struct LiftReport {
 
 /// Answers with a model that knows nothing of 3D.
 pub struct LiftReasoner {
-    reader: Box<dyn ViewReader>,
+    reader: Box<dyn ViewReader + Send>,
     /// The map in pieces, by the scene's revision.
     segments: Option<(u64, MapSegments)>,
     registry: ObjectRegistry,
@@ -62,7 +66,7 @@ pub struct LiftReasoner {
 
 impl LiftReasoner {
     /// Wraps a model.
-    pub fn new(reader: Box<dyn ViewReader>) -> Self {
+    pub fn new(reader: Box<dyn ViewReader + Send>) -> Self {
         Self { reader, segments: None, registry: ObjectRegistry::default(), report: Vec::new() }
     }
 
@@ -78,9 +82,10 @@ impl LiftReasoner {
         &self.report
     }
 
-    /// Answers `question` about `scene`; `on_text` sees the model's text as it comes, view after view. Of the options, the
-    /// number of views and the strategy count here; the sampling is the reader's own. `grammar_valid` says that every view's
-    /// text held a complete list.
+    /// Answers `question` about `scene`; `on_text` sees the model's text as it comes, view after view, and stops it with
+    /// `ControlFlow::Break`: no further view is read then, nor after the deadline, and the answer is that of what was read. Of
+    /// the options, the sampling does not count, it is the model's own. `grammar_valid` says that every view's text held a
+    /// complete list.
     ///
     /// # Errors
     /// [`ModelError::EmptyScene`] when nothing was fused yet, [`ModelError::EmptyQuestion`],
@@ -90,15 +95,9 @@ impl LiftReasoner {
         scene: &Scene,
         question: &str,
         options: &AskOptions,
-        on_text: &mut dyn FnMut(&str),
+        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Answer, ModelError> {
-        if question.trim().is_empty() {
-            return Err(ModelError::EmptyQuestion);
-        }
-        let characters = question.chars().count();
-        if characters > MAX_QUESTION_CHARACTERS {
-            return Err(ModelError::QuestionTooLong { characters, limit: MAX_QUESTION_CHARACTERS });
-        }
+        check_question(question)?;
         let start = Instant::now();
         let bounds = scene.bounds().ok_or(ModelError::EmptyScene)?;
         let chosen = choose(scene.keyframes(), options);
@@ -113,14 +112,23 @@ impl LiftReasoner {
         let encode_ms = millis(start) - select_ms;
 
         let mut first_token_ms = None;
+        let reply = ReplyOptions { max_tokens: options.max_tokens, deadline: options.deadline, sampling: None };
+        let mut stopped = false;
         let (mut raw, mut lifted) = (String::new(), Vec::new());
         self.report.clear();
         for (i, ((view, _), seen_there)) in chosen.iter().zip(&evidence).enumerate() {
+            if stopped || options.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                break;
+            }
             let color = view.frame.color.as_ref();
-            let seen = self.reader.seen_size(color.width, color.height);
-            let text = self.reader.read(&[color], &prompt(question, seen), &mut |piece| {
-                first_token_ms.get_or_insert_with(|| millis(start));
-                on_text(piece);
+            let seen = self.reader.seen_size(color.width, color.height)?;
+            let text = self.reader.read(&[color], &prompt(question, seen), &reply, &mut |piece| {
+                if !piece.is_empty() {
+                    first_token_ms.get_or_insert_with(|| millis(start));
+                }
+                let flow = on_text(piece);
+                stopped |= flow.is_break();
+                flow
             })?;
             if !raw.is_empty() {
                 raw.push('\n');
@@ -139,23 +147,26 @@ impl LiftReasoner {
             }
             self.report.push(LiftReport { keyframe: view.id, reading, not_lifted });
         }
-        let boxes: Vec<Grounding> = merge(map, &evidence, lifted)
+        let merged = merge(map, &evidence, lifted);
+        let ids = self.registry.identify_all(&merged.iter().map(|one| one.bbox).collect::<Vec<_>>());
+        let is_whole = |view: &LiftReport| view.reading.has_list && !view.reading.truncated;
+        let boxes: Vec<Grounding> = merged
             .into_iter()
-            .map(|one| Grounding {
-                id: self.registry.identify(&one.bbox),
-                label: one.label,
-                bbox: one.bbox,
-                score: one.score,
-            })
+            .zip(ids)
+            .map(|(one, id)| Grounding { id, label: one.label, bbox: one.bbox, score: one.score })
             .collect();
         let total_ms = millis(start);
         Ok(Answer {
             question: question.to_owned(),
-            answer: assemble(&self.report, &boxes),
-            reasoning: String::new(),
+            answer: wording::answer(&self.report, &boxes),
+            reasoning: wording::reasoning(&self.report),
             raw,
-            grammar_valid: self.report.iter().all(|view| view.reading.has_list && !view.reading.truncated),
-            views: chosen.iter().map(|(view, scores)| SelectedView { keyframe: view.id, scores: *scores }).collect(),
+            grammar_valid: !self.report.is_empty() && self.report.iter().all(is_whole),
+            views: chosen
+                .iter()
+                .take(self.report.len())
+                .map(|(view, scores)| SelectedView { keyframe: view.id, scores: *scores })
+                .collect(),
             boxes,
             bounds,
             latency: Latency { select_ms, encode_ms, first_token_ms: first_token_ms.unwrap_or(total_ms), total_ms },
@@ -173,22 +184,6 @@ fn choose<'a>(keyframes: &'a [Keyframe], options: &AskOptions) -> Vec<(&'a Keyfr
     };
     let scored = |(i, utility)| Some((keyframes.get(i)?, ViewScores { utility, ..ViewScores::default() }));
     chosen.into_iter().filter_map(scored).collect()
-}
-
-/// The answer of the view that shows most of what was asked for: of those that answer, the one with the most rectangles,
-/// then the first. Where no view answers, what was found.
-fn assemble(report: &[LiftReport], boxes: &[Grounding]) -> String {
-    let answers = report.iter().filter(|view| {
-        let said = view.reading.answer.to_lowercase();
-        !said.is_empty() && !said.contains(NOT_VISIBLE)
-    });
-    // of equals max_by_key takes the last
-    let best = answers.rev().max_by_key(|view| view.reading.boxes.len() - view.not_lifted.len());
-    match (best, boxes) {
-        (Some(view), _) => view.reading.answer.clone(),
-        (None, []) => "none of the views shows it".to_owned(),
-        (None, found) => found.iter().map(|one| one.label.as_str()).collect::<Vec<_>>().join(", "),
-    }
 }
 
 fn millis(since: Instant) -> f64 {

@@ -1,6 +1,6 @@
 //! A view and the map's cells in, for each cell where the view would show it and whether it does, out.
 
-use nalgebra::Point3;
+use nalgebra::{Isometry3, Point3};
 use vantage_calibration::Projector;
 use vantage_scene::{RgbdFrame, TsdfMap};
 
@@ -30,6 +30,9 @@ pub(super) enum Sight {
 /// What one view says about the map.
 #[derive(Debug, Clone)]
 pub(super) struct ViewEvidence {
+    /// The depth camera, and where it was.
+    pub(super) projector: Projector,
+    pub(super) world_from_camera: Isometry3<f64>,
     /// Size of the depth image, pixels.
     pub(super) size: [u32; 2],
     /// Depths in metres, row-major, holes filled from the map; 0 where neither knows.
@@ -38,6 +41,7 @@ pub(super) struct ViewEvidence {
     pub(super) pixels: Vec<[f32; 2]>,
     /// For each cell whether it is seen.
     pub(super) sight: Vec<Sight>,
+    grid_m: f32,
 }
 
 impl ViewEvidence {
@@ -56,14 +60,17 @@ impl ViewEvidence {
                 }
             }
         }
+        let projector = Projector::new(&frame.camera);
         let mut evidence = Self {
+            projector,
+            world_from_camera: frame.world_from_camera,
             size: [width, height],
             depth,
             pixels: Vec::with_capacity(segments.positions.len()),
             sight: Vec::with_capacity(segments.positions.len()),
+            grid_m: segments.grid_m,
         };
         let camera_from_world = frame.world_from_camera.inverse();
-        let projector = Projector::new(&frame.camera);
         let eye: [f32; 3] = std::array::from_fn(|k| frame.world_from_camera.translation.vector[k] as f32);
         for (position, normal) in segments.positions.iter().zip(&segments.normals) {
             let point = camera_from_world * Point3::from(position.map(f64::from));
@@ -71,7 +78,7 @@ impl ViewEvidence {
             let faces = dot(normal, &std::array::from_fn(|k| eye[k] - position[k])) > 0.0;
             let sight = match pixel {
                 None => Sight::Unknown,
-                Some(pixel) => match evidence.compare(pixel, point.z as f32, segments.grid_m) {
+                Some(pixel) => match evidence.compare(pixel, point.z as f32) {
                     Sight::Seen if !faces => Sight::Hidden,
                     sight => sight,
                 },
@@ -87,9 +94,23 @@ impl ViewEvidence {
         (0..2).all(|k| pixel[k] >= -0.5 && pixel[k] < self.size[k] as f32 - 0.5)
     }
 
+    /// A depth says that it is of a surface at depth `z` when it is no further from that, metres.
+    pub(super) fn tolerance(&self, z: f32) -> f32 {
+        TOLERANCE_M + TOLERANCE_GRIDS * self.grid_m + TOLERANCE_PER_M * z * z
+    }
+
+    /// The point that a pixel shows, in the camera's frame, metres.
+    pub(super) fn point(&self, pixel: [f32; 2]) -> Option<Point3<f64>> {
+        let [u, v] = pixel.map(|x| (x + 0.5).max(0.0) as usize);
+        let [width, height] = self.size.map(|s| s as usize);
+        let z = if u < width && v < height { self.depth.get(v * width + u).copied()? } else { return None };
+        let ray = self.projector.camera().ray(u as f64, v as f64);
+        (z > 0.0 && ray.x.is_finite()).then(|| Point3::from(ray * f64::from(z)))
+    }
+
     /// What the 3 x 3 pixels around `pixel` say of a surface at depth `z` there.
-    fn compare(&self, pixel: [f32; 2], z: f32, grid_m: f32) -> Sight {
-        let tolerance = TOLERANCE_M + TOLERANCE_GRIDS * grid_m + TOLERANCE_PER_M * z * z;
+    fn compare(&self, pixel: [f32; 2], z: f32) -> Sight {
+        let tolerance = self.tolerance(z);
         let [u, v] = pixel.map(|x| (x + 0.5).max(0.0) as usize);
         let [width, height] = self.size.map(|s| s as usize);
         let (mut before, mut any) = (true, false);

@@ -3,6 +3,7 @@
 use vantage_scene::OrientedBox;
 
 use super::evidence::ViewEvidence;
+use super::on_wall::{OnWall, on_wall};
 use super::pick::{Pick, pick};
 use super::region::Rect;
 use super::segments::MapSegments;
@@ -10,6 +11,11 @@ use super::solid::{fit, set_down};
 
 /// Seen cells that make a lift half certain.
 const HALF_CERTAIN: f32 = 12.0;
+
+/// A body that fits its rectangle this well is what was meant, however much wall is around it: a lamp before it...
+const GOOD_FIT: f32 = 0.5;
+/// ...and a rectangle that shows less wall than this frames nothing on the wall.
+const MIN_WALL_SHARE: f32 = 0.5;
 
 /// A lifted rectangle.
 #[derive(Debug, Clone)]
@@ -21,11 +27,30 @@ pub(super) struct Lifted {
     /// Pixels of the depth image.
     pub(super) rect: Rect,
     /// What of the map it is.
-    pub(super) pick: Pick,
+    pub(super) found: Found,
     /// World frame, metres.
     pub(super) bbox: OrientedBox,
     /// How well the rectangle and the map agree, 0 to 1.
     pub(super) score: f32,
+}
+
+/// What a rectangle frames.
+#[derive(Debug, Clone)]
+pub(super) enum Found {
+    /// A body, of pieces of the map.
+    Body(Pick),
+    /// A flat thing on a wall, of which the map has no pieces.
+    OnWall(OnWall),
+}
+
+impl Found {
+    /// How well it fits the rectangle, 0 to 1, and cells seen of it.
+    pub(super) fn evidence(&self) -> (f32, u32) {
+        match self {
+            Self::Body(pick) => (pick.fit, pick.support),
+            Self::OnWall(thing) => (thing.share, thing.support),
+        }
+    }
 }
 
 /// How far a lift can be trusted: the overlap of what was found with what was framed, less where few cells were seen.
@@ -34,12 +59,16 @@ pub(super) fn score(fit: f32, support: u32) -> f32 {
     (fit * support / (support + HALF_CERTAIN)).clamp(0.0, 1.0)
 }
 
-/// Lifts `rect` (pixels of the depth image) of view number `view`. `None` where the map shows nothing but its shell.
+/// Lifts `rect` (pixels of the depth image) of view number `view`. `None` where the map shows nothing but floor and ceiling.
 pub(super) fn lift(map: &MapSegments, evidence: &ViewEvidence, view: usize, rect: Rect, label: &str) -> Option<Lifted> {
-    let pick = pick(map, evidence, &rect)?;
-    let bbox = solid(map, &pick.pieces, &[(evidence, rect)])?;
-    let score = score(pick.fit, pick.support);
-    Some(Lifted { view, label: label.to_owned(), rect, pick, bbox, score })
+    let body = pick(map, evidence, &rect)
+        .and_then(|pick| Some((solid(map, &pick.pieces, &[(evidence, rect)])?, Found::Body(pick))));
+    let fit = body.as_ref().map_or(0.0, |(_, body)| body.evidence().0);
+    let on_wall = if fit < GOOD_FIT { on_wall(map, evidence, &rect) } else { None };
+    let on_wall = on_wall.filter(|thing| thing.share >= MIN_WALL_SHARE && thing.share > fit);
+    let (bbox, found) = on_wall.map(|thing| (thing.bbox(map), Found::OnWall(thing))).or(body)?;
+    let (fit, support) = found.evidence();
+    Some(Lifted { view, label: label.to_owned(), rect, found, bbox, score: score(fit, support) })
 }
 
 /// The box around `pieces` (ascending), set down on what they stand on.

@@ -34,6 +34,8 @@ pub struct Reading {
     pub boxes: Vec<ReadBox>,
     /// The plain answer; empty when there is none.
     pub answer: String,
+    /// Whether the text said that this is its answer, rather than only saying it.
+    pub answer_is_marked: bool,
     /// What was ignored, in the model's order.
     pub ignored: Vec<Ignored>,
     /// Ignored items beyond those listed.
@@ -128,8 +130,11 @@ pub fn parse(text: &str, images: &[(u32, u32)]) -> Reading {
         }
     }
     parser.end(read.len());
+    let in_list = parser.answer.take().map(|answer| (answer, true));
+    let (answer, answer_is_marked) = answer(&scanner.prose).or(in_list).unwrap_or_default();
     let mut reading = Reading {
-        answer: answer(&scanner.prose).or(parser.answer).unwrap_or_default(),
+        answer,
+        answer_is_marked,
         has_list: parser.lists > 0,
         truncated: parser.truncated,
         ..Reading::default()
@@ -293,7 +298,9 @@ mod tests {
     fn answers_are_found_around_lists() {
         let text = "```json\n[]\n```\n**Answer:** two chairs";
         assert_eq!((read(text).answer.as_str(), read(text).has_list), ("two chairs", true));
-        assert_eq!(read("The door is open.").answer, "The door is open.");
+        assert!(read(text).answer_is_marked);
+        let plain = read("The door is open.");
+        assert_eq!((plain.answer.as_str(), plain.answer_is_marked), ("The door is open.", false));
         assert_eq!(read("{\"answer\": \"red\", \"objects\": []}").answer, "red");
         assert_eq!(read(""), Reading::default());
     }

@@ -20,8 +20,9 @@ pub(super) fn tidy(text: &str, bytes: usize) -> String {
     cut(&out, bytes).trim_end().to_owned()
 }
 
-/// What stands behind the last line's beginning `Answer:`, to the end of its paragraph; else all prose.
-pub(super) fn answer(prose: &str) -> Option<String> {
+/// What stands behind the last line's beginning `Answer:`, to the end of its paragraph; else all prose. Whether there is such
+/// a line comes beside it.
+pub(super) fn answer(prose: &str) -> Option<(String, bool)> {
     const MARKS: [char; 6] = ['*', '#', '>', '-', '_', '`'];
     let mut marked: Option<String> = None;
     let mut all = String::new();
@@ -42,6 +43,7 @@ pub(super) fn answer(prose: &str) -> Option<String> {
         all.push_str(line);
         all.push(' ');
     }
+    let is_marked = marked.is_some();
     let found = tidy(&marked.unwrap_or(all), MAX_ANSWER);
-    (!found.is_empty()).then_some(found)
+    (!found.is_empty()).then_some((found, is_marked))
 }

@@ -3,9 +3,16 @@
 
 mod bandwidth;
 mod decoder;
+mod nano;
+mod r1;
+mod report;
+mod work;
 
 pub use bandwidth::read_bandwidth;
 pub use decoder::{DecoderReport, DecoderWork, decoder};
+pub use nano::own;
+pub use r1::{SceneWork, r1, r1_plan};
+pub use report::{DeviceRates, JETSONS, ModelReport, PartReport, Roofline};
 
 /// The middle one; of an even number the lower of the two. 0 of none.
 fn median(times: &mut [f64]) -> f64 {

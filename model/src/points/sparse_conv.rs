@@ -98,6 +98,11 @@ impl ConvPlan {
         out
     }
 
+    /// Pairs in it, of `points` rows.
+    pub(crate) fn pairs(&self, points: usize) -> usize {
+        self.targets.iter().filter(|row| **row < points as i32).count()
+    }
+
     /// The plan on `device`.
     pub(crate) fn index(&self, device: &Device) -> ConvIndex {
         let tensor = |rows: &Vec<i32>| Tensor::from_data(TensorData::new(rows.clone(), [rows.len()]), device);

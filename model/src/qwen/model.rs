@@ -171,6 +171,18 @@ impl QwenVl {
         self.read = None;
     }
 
+    /// The size (width, height), pixels, that a picture of the given size is resized to before it is read; places that the
+    /// model writes are in pixels of that.
+    ///
+    /// # Errors
+    /// [`QwenError::Vision`] for a picture without pixels, or one that is too thin to be resized.
+    pub fn resized(&self, width: u32, height: u32) -> Result<(u32, u32), QwenError> {
+        let grid = self.preprocessor.grid(0, width, height)?;
+        let patch = self.vision.config().patch_size;
+        // both are sides that smart_resize gave
+        Ok(((grid.width * patch) as u32, (grid.height * patch) as u32))
+    }
+
     /// How `messages` about `images`, one for each image part in order, are read: tokens, positions and patch grids.
     ///
     /// # Errors

@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Value, json};
-use vantage_model::import::import;
+use serde_json::json;
+use vantage_model::import::import_merged;
 use vantage_model::packed::MatrixType;
 use vantage_model::points::v3::{PtV3, PtV3Config};
-use vantage_model::qwen::QwenVl;
 use vantage_model::vision::depth_anything::{DepthAnything, DepthAnythingConfig, DepthPreprocessor};
 use vantage_model::vision::siglip::{Siglip, SiglipConfig, SiglipPreprocessor};
 use vantage_model::weights::{Placement, WeightFiles, WeightReader};
 use vantage_model::{DeviceChoice, Reasoner};
 
+use crate::answerer::{Architecture, largest_type, load_qwen};
 use crate::sink::stdout;
 
 /// The settings of a model folder.
@@ -36,6 +36,9 @@ enum What {
     Import {
         /// A Hugging Face model folder, or one file of weights (.safetensors, .pth, .bin).
         source: PathBuf,
+        /// A LoRA folder of PEFT that is merged into the source.
+        #[arg(long)]
+        adapter: Option<PathBuf>,
         /// The new folder.
         #[arg(long)]
         out: PathBuf,
@@ -87,19 +90,27 @@ impl Dtype {
 /// Runs `vantage model`.
 pub(crate) fn run(args: &ModelArgs) -> Result<()> {
     match &args.what {
-        What::Import { source, out, dtype, name } => run_import(source, out, *dtype, name.as_deref()),
+        What::Import { source, adapter, out, dtype, name } => {
+            run_import(source, adapter.as_deref(), out, *dtype, name.as_deref())
+        }
         What::Inspect { folder, json } => inspect(folder, *json),
         What::Verify { folder } => verify(folder),
     }
 }
 
-fn run_import(source: &Path, out: &Path, dtype: Option<Dtype>, name: Option<&str>) -> Result<()> {
+fn run_import(
+    source: &Path,
+    adapter: Option<&Path>,
+    out: &Path,
+    dtype: Option<Dtype>,
+    name: Option<&str>,
+) -> Result<()> {
     let folder_name = || out.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let name = name.map_or_else(folder_name, str::to_owned);
     let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}")?;
     // hidden by itself where stderr is no terminal
     let bar = ProgressBar::new(0).with_style(style);
-    let manifest = import(source, out, &name, dtype.map(Dtype::matrices), &mut |done, total| {
+    let manifest = import_merged(source, adapter, out, &name, dtype.map(Dtype::matrices), &mut |done, total| {
         bar.set_length(total);
         bar.set_position(done);
     })?;
@@ -152,7 +163,7 @@ fn inspect(folder: &Path, json: bool) -> Result<()> {
     for ((name, dtype), share) in &parts {
         line("part", name, dtype, *share)?;
     }
-    line("model", &architecture(folder)?, "", whole)
+    line("model", &Architecture::of(folder)?.to_string(), "", whole)
 }
 
 /// Weights that codes stand for: 8 bits each where a group has 32 bytes, else 4.
@@ -168,6 +179,16 @@ fn part(name: &str) -> String {
     words.collect::<Vec<_>>().join(".")
 }
 
+fn verify(folder: &Path) -> Result<()> {
+    let architecture = Architecture::of(folder)?;
+    match &architecture {
+        Architecture::Vantage => drop(Reasoner::load(folder, &DeviceChoice::Cpu.open()?)?),
+        Architecture::Qwen25Vl => drop(load_qwen(folder, DeviceChoice::Cpu)?),
+        Architecture::Other(other) => verify_encoder(folder, other)?,
+    }
+    stdout::print(&format!("{}: a good {architecture} model", folder.display()))
+}
+
 /// The bytes of a file of `folder`, and its path for errors.
 fn file(folder: &Path, name: &str) -> Result<(Vec<u8>, String)> {
     let path = folder.join(name);
@@ -175,63 +196,38 @@ fn file(folder: &Path, name: &str) -> Result<(Vec<u8>, String)> {
     Ok((bytes, path.display().to_string()))
 }
 
-/// `model_type` of config.json, or `vantage` where it is of this project's own form.
-fn architecture(folder: &Path) -> Result<String> {
-    let (bytes, path) = file(folder, CONFIG)?;
-    let config: Value = serde_json::from_slice(&bytes).with_context(|| path.clone())?;
-    if config.get("point_classes").is_some() {
-        return Ok("vantage".to_owned());
-    }
-    let name = config.get("model_type").and_then(Value::as_str);
-    name.map(str::to_owned).with_context(|| format!("{path}: it has no model_type"))
-}
-
-/// On the processor, matrices in the number type of the largest.
-fn as_stored(files: &WeightFiles) -> Placement {
-    let largest = files.iter().max_by_key(|(_, tensor)| tensor.bytes().len());
-    let stored = largest.and_then(|(_, tensor)| MatrixType::of_stored(tensor.dtype));
-    Placement::cpu(stored.unwrap_or(MatrixType::Bf16))
-}
-
-fn verify(folder: &Path) -> Result<()> {
-    let architecture = architecture(folder)?;
+/// An encoder by itself: its settings, those of its pictures, and every tensor.
+fn verify_encoder(folder: &Path, model_type: &str) -> Result<()> {
     let origin = folder.display().to_string();
-    match architecture.as_str() {
-        "vantage" => drop(Reasoner::load(folder, &DeviceChoice::Cpu.open()?)?),
-        "qwen2_5_vl" => {
-            let placement = as_stored(&WeightFiles::open_unverified(folder)?);
-            drop(QwenVl::load(folder, placement)?);
-        }
+    match model_type {
         "siglip" | "siglip2" => {
             let config = SiglipConfig::from_json(&origin, &file(folder, CONFIG)?.0)?;
             let (json, path) = file(folder, PREPROCESSOR)?;
             SiglipPreprocessor::from_json(&json, &path, &config)?;
-            read_all(folder, |reader| drop(Siglip::read(&config, reader)))?;
+            read_all(folder, |reader| drop(Siglip::read(&config, reader)))
         }
         "depth_anything" => {
             let config = DepthAnythingConfig::from_json(&origin, &file(folder, CONFIG)?.0)?;
             let (json, path) = file(folder, PREPROCESSOR)?;
             DepthPreprocessor::from_json(&json, &path)?;
-            read_all(folder, |reader| drop(DepthAnything::read(&config, reader)))?;
+            read_all(folder, |reader| drop(DepthAnything::read(&config, reader)))
         }
         "ptv3" => {
             let config = PtV3Config::from_json(&origin, &file(folder, CONFIG)?.0)?;
-            let placement = as_stored(&WeightFiles::open_unverified(folder)?);
-            drop(PtV3::load(folder, &config, placement)?);
+            drop(PtV3::load(folder, &config, Placement::cpu(largest_type(folder)?))?);
+            Ok(())
         }
         other => bail!(
             "{origin}: config.json: model_type is `{other}`; whole models of qwen2_5_vl, siglip, siglip2, depth_anything, ptv3 and \
              of this project's own can be verified"
         ),
     }
-    stdout::print(&format!("{origin}: a good {architecture} model"))
 }
 
 /// Reads a model by `read`, which must ask for every tensor of the folder.
 fn read_all(folder: &Path, read: impl FnOnce(&WeightReader)) -> Result<()> {
-    let files = WeightFiles::open(folder)?;
-    let placement = as_stored(&files);
-    let reader = WeightReader::new(files, placement);
+    let placement = Placement::cpu(largest_type(folder)?);
+    let reader = WeightReader::new(WeightFiles::open(folder)?, placement);
     read(&reader);
     Ok(reader.finish()?)
 }

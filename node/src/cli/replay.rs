@@ -1,15 +1,17 @@
 //! `vantage replay`: a recording and questions in; JSON lines or a table, and a folder of pictures, out.
 
 use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use vantage_calibration::Rig;
-use vantage_model::{Answer, AskOptions, DeviceChoice, Reasoner, ViewStrategy};
+use vantage_model::{Answer, AskOptions, DeviceChoice, ViewStrategy};
 use vantage_scene::Scene;
 
+use crate::answerer::{Answerer, Mode};
 use crate::engine::{DEFAULT_MAX_DEPTH_M, DEFAULT_VOXEL_M, EngineConfig, FusionSettings, Replay, fuse_recording};
 use crate::questions::{self, Known};
 use crate::sink::folder::OutFolder;
@@ -35,6 +37,9 @@ pub(crate) struct Settings {
     /// Where the model runs: auto, cpu, cuda:N or wgpu.
     #[arg(long, default_value = "auto")]
     pub(crate) device: DeviceChoice,
+    /// How questions are answered; as the model is made for when left out: r1 for this project's own, lift for a Qwen2.5-VL.
+    #[arg(long, value_enum)]
+    pub(crate) mode: Option<Mode>,
     /// One JSON object a line on stdout instead of a table.
     #[arg(long)]
     pub(crate) json: bool,
@@ -65,7 +70,7 @@ pub(crate) struct Settings {
     /// How views are chosen.
     #[arg(long, value_enum, default_value_t = Strategy::Utility)]
     pub(crate) strategy: Strategy,
-    /// Most tokens of an answer.
+    /// Most tokens of an answer; in mode lift, of what is said about each view.
     #[arg(long, default_value = "320")]
     pub(crate) max_tokens: NonZeroUsize,
 }
@@ -161,13 +166,10 @@ pub(crate) fn replay(
     settings: &Settings,
 ) -> Result<()> {
     // the model first: a missing checkpoint is said before minutes of fusing
-    let device = settings.device.open()?;
-    let mut reasoner = match (&settings.model, asked.is_empty()) {
-        (_, true) => None,
-        (Some(dir), false) => {
-            Some(Reasoner::load(dir, &device).with_context(|| format!("loading the model {}", dir.display()))?)
-        }
-        (None, false) => Some(Reasoner::embedded(&device).context("loading the embedded model")?),
+    let mut answerer = if asked.is_empty() {
+        None
+    } else {
+        Some(Answerer::load(settings.model.as_deref(), settings.mode, settings.device)?)
     };
     let mut out = settings.out.as_deref().map(OutFolder::create).transpose()?;
     let mut source = BagSource::open(bag, request)?;
@@ -197,9 +199,9 @@ pub(crate) fn replay(
 
     let mut answers: Vec<Answer> = Vec::with_capacity(asked.len());
     for (question, known) in asked {
-        let Some(reasoner) = &mut reasoner else { break };
-        let answer = reasoner
-            .ask(&scene, question, &settings.ask_options(), &mut |_| {})
+        let Some(answerer) = &mut answerer else { break };
+        let answer = answerer
+            .ask(&scene, question, &settings.ask_options(), &mut |_| ControlFlow::Continue(()))
             .with_context(|| format!("asking `{question}`"))?;
         lines.push(Line::answer(&answer, settings.timing).to_json()?);
         if let Some(known) = known {

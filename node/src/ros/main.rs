@@ -20,7 +20,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use vantage_calibration::Rig;
-use vantage_model::Reasoner;
+use vantage_model::DeviceChoice;
+use vantage_node::answerer::Answerer;
 use vantage_node::source::{KnownCameras, camera_id};
 use vantage_scene::CameraId;
 use vantage_scene::Stream::Depth;
@@ -66,15 +67,10 @@ fn run() -> Result<()> {
     for name in unknown {
         tracing::warn!("parameter `{name}` is not one of the node's; it is ignored");
     }
-    let choice: DeviceChoice = settings.device.parse().context("parameter `device`")?;
-    let device = choice.open().context("parameter `device`")?;
-    let reasoner = match &settings.model_dir {
-        Some(dir) => Reasoner::load(dir, &device)
-            .with_context(|| format!("loading the model, parameter `model_dir`: {}", dir.display()))?,
-        None => Reasoner::embedded(&device).context("loading the embedded model")?,
-    };
-    let (name, parameters) = (reasoner.name(), reasoner.parameters());
-    tracing::info!("model {name}, {parameters} parameters, on {}", choice.settled());
+    let device: DeviceChoice = settings.device.parse().context("parameter `device`")?;
+    let answerer = Answerer::load(settings.model_dir.as_deref(), settings.mode, device)
+        .context("parameters `model_dir`, `mode` and `device`")?;
+    tracing::info!("model {}, mode {}, on {}", answerer.name(), answerer.mode(), device.settled());
     if settings.use_sim_time {
         bus.use_sim_time()?;
     }
@@ -86,9 +82,9 @@ fn run() -> Result<()> {
         Inputs::subscribe(&mut bus, settings.engine.sync.clone(), wanted(&settings)?)?
     };
     let (asked, questions) = mpsc::channel(MOST_QUESTIONS);
-    let refusals = outputs.refusals(reasoner.name(), &settings.engine.sync.global_frame);
+    let refusals = outputs.refusals(answerer.name(), &settings.engine.sync.global_frame);
     runtime.spawn(pass_on(bus.listen_text(QUESTION.name)?, asked, refusals));
-    let worker = Worker::new(&settings, reasoner, outputs, inputs.frames(), questions)?;
+    let worker = Worker::new(&settings, answerer, outputs, inputs.frames(), questions)?;
     let (handle, stop_worker) = (runtime.handle().clone(), stop.clone());
     let worker = runtime.spawn_blocking(move || handle.block_on(worker.run(stop_worker)));
     tracing::info!("ready: ask on {}", bus.resolve(QUESTION.name));

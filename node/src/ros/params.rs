@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use vantage_model::{AskOptions, ViewStrategy};
+use vantage_node::answerer::Mode;
 use vantage_node::engine::{EngineConfig, FusionSettings};
 
 /// A parameter's value.
@@ -42,7 +43,7 @@ enum Kind {
     Texts,
     Choice {
         default: &'static str,
-        others: &'static str,
+        others: &'static [&'static str],
     },
 }
 
@@ -56,8 +57,8 @@ const PARAMETERS: &[Parameter] = &[
     Parameter { name: "use_sim_time", kind: Kind::Bool { default: false } },
     Parameter { name: "cameras", kind: Kind::Texts },
     Parameter { name: "rig_file", kind: Kind::Text { default: "" } },
-    Parameter { name: "image_transport", kind: Kind::Choice { default: "raw", others: "compressed" } },
-    Parameter { name: "qos_input", kind: Kind::Choice { default: "best_effort", others: "reliable" } },
+    Parameter { name: "image_transport", kind: Kind::Choice { default: "raw", others: &["compressed"] } },
+    Parameter { name: "qos_input", kind: Kind::Choice { default: "best_effort", others: &["reliable"] } },
     Parameter { name: "sync_tolerance", kind: Kind::Double { default: 0.02, min: 0.0, max: 10.0 } },
     Parameter { name: "max_waiting", kind: Kind::Integer { default: 32, min: 1, max: 1000 } },
     Parameter { name: "max_waiting_bytes", kind: Kind::Integer { default: 256 << 20, min: 1 << 20, max: 1 << 36 } },
@@ -72,11 +73,12 @@ const PARAMETERS: &[Parameter] = &[
     Parameter { name: "max_keyframe_bytes", kind: Kind::Integer { default: 512 << 20, min: 1 << 20, max: 1 << 36 } },
     Parameter { name: "model_dir", kind: Kind::Text { default: "" } },
     Parameter { name: "device", kind: Kind::Text { default: "auto" } },
+    Parameter { name: "mode", kind: Kind::Choice { default: "auto", others: &["r1", "lift"] } },
     Parameter { name: "max_views", kind: Kind::Integer { default: 0, min: 0, max: 64 } },
-    Parameter { name: "view_strategy", kind: Kind::Choice { default: "utility", others: "uniform" } },
+    Parameter { name: "view_strategy", kind: Kind::Choice { default: "utility", others: &["uniform"] } },
     Parameter { name: "max_tokens", kind: Kind::Integer { default: 320, min: 1, max: 4096 } },
     Parameter { name: "publish_points_period", kind: Kind::Double { default: 1.0, min: 0.0, max: 3600.0 } },
-    Parameter { name: "qos_output", kind: Kind::Choice { default: "reliable", others: "best_effort" } },
+    Parameter { name: "qos_output", kind: Kind::Choice { default: "reliable", others: &["best_effort"] } },
 ];
 
 /// What the node runs with.
@@ -91,6 +93,8 @@ pub(crate) struct Settings {
     pub(crate) model_dir: Option<PathBuf>,
     /// Where the model runs: `auto`, `cpu`, `cuda:N` or `wgpu`.
     pub(crate) device: String,
+    /// The one that the model is made for without one.
+    pub(crate) mode: Option<Mode>,
     pub(crate) use_sim_time: bool,
     pub(crate) compressed: bool,
     pub(crate) reliable_input: bool,
@@ -144,7 +148,9 @@ impl Parameter {
                 Ok(Value::Double(*x as f64))
             }
             (Kind::Text { .. }, Some(Value::Text(x))) => Ok(Value::Text(x.clone())),
-            (Kind::Choice { default, others }, Some(Value::Text(x))) if [default, others].contains(&x.as_str()) => {
+            (Kind::Choice { default, others }, Some(Value::Text(x)))
+                if default == x || others.contains(&x.as_str()) =>
+            {
                 Ok(Value::Text(x.clone()))
             }
             (Kind::Bool { .. }, Some(x)) => wrong(x, "it is true or false".to_owned()),
@@ -152,7 +158,9 @@ impl Parameter {
             (Kind::Double { min, max, .. }, Some(x)) => wrong(x, format!("it is a number from {min} to {max}")),
             (Kind::Text { .. }, Some(x)) => wrong(x, "it is a text".to_owned()),
             (Kind::Texts, Some(x)) => wrong(x, "it is a list of texts".to_owned()),
-            (Kind::Choice { default, others }, Some(x)) => wrong(x, format!("it is `{default}` or `{others}`")),
+            (Kind::Choice { default, others }, Some(x)) => {
+                wrong(x, format!("it is `{default}` or `{}`", others.join("` or `")))
+            }
         }
     }
 }
@@ -196,6 +204,11 @@ impl Settings {
             rig_file: path("rig_file"),
             model_dir: path("model_dir"),
             device: text("device").to_owned(),
+            mode: match text("mode") {
+                "r1" => Some(Mode::R1),
+                "lift" => Some(Mode::Lift),
+                _ => None,
+            },
             use_sim_time: values.get("use_sim_time") == Some(&Value::Bool(true)),
             compressed: text("image_transport") == "compressed",
             reliable_input: text("qos_input") == "reliable",
@@ -235,7 +248,12 @@ mod tests {
         assert_eq!(settings.engine.sync.tolerance_nanos, 20_000_000);
         assert_eq!(settings.engine, FusionSettings::default().engine(), "as on the command line");
         assert!(settings.cameras.is_empty() && settings.rig_file.is_none());
-        assert!(settings.model_dir.is_none() && !settings.use_sim_time && settings.reliable_output);
+        assert!(
+            settings.model_dir.is_none()
+                && settings.mode.is_none()
+                && !settings.use_sim_time
+                && settings.reliable_output
+        );
     }
 
     #[test]
@@ -245,6 +263,14 @@ mod tests {
         assert_eq!(settings.cameras, ["front", "robot/rear"]);
         let error = read(&given("cameras", Value::Text("front".into()))).unwrap_err().to_string();
         assert!(error.contains("`cameras`") && error.contains("list of texts"), "{error}");
+    }
+
+    #[test]
+    fn the_mode_is_one_of_three() {
+        let (settings, _) = read(&given("mode", Value::Text("lift".into()))).unwrap();
+        assert_eq!(settings.mode, Some(Mode::Lift));
+        let error = read(&given("mode", Value::Text("both".into()))).unwrap_err().to_string();
+        assert_eq!(error, "parameter `mode` is `both`: it is `auto` or `r1` or `lift`");
     }
 
     #[test]

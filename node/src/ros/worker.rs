@@ -1,5 +1,6 @@
 //! Frames and questions in, a fused scene and published answers out: the thread that owns scene and model.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,8 @@ use r2r::vantage_interfaces::msg::Answer as AnswerMessage;
 use r2r::vision_msgs::msg::Detection3DArray;
 use r2r::visualization_msgs::msg::MarkerArray;
 use tokio::sync::{mpsc, watch};
-use vantage_model::{Answer, AskOptions, ModelError, Reasoner};
+use vantage_model::{Answer, AskOptions, ModelError};
+use vantage_node::answerer::Answerer;
 use vantage_node::live::NewestFrames;
 use vantage_scene::{RgbdFrame, Scene, SceneConfig};
 
@@ -63,7 +65,7 @@ impl Refusals {
 /// Owns the scene and the model.
 pub(crate) struct Worker {
     scene: Scene,
-    reasoner: Reasoner,
+    answerer: Answerer,
     ask: AskOptions,
     global_frame: String,
     points_period: Option<Duration>,
@@ -80,7 +82,7 @@ impl Worker {
     /// When a setting of the map is out of range.
     pub(crate) fn new(
         settings: &Settings,
-        reasoner: Reasoner,
+        answerer: Answerer,
         outputs: Outputs,
         frames: Arc<NewestFrames>,
         questions: mpsc::Receiver<String>,
@@ -88,7 +90,7 @@ impl Worker {
         let config: SceneConfig = settings.engine.scene;
         Ok(Self {
             scene: Scene::new(config)?,
-            reasoner,
+            answerer,
             ask: settings.ask.clone(),
             global_frame: settings.engine.sync.global_frame.clone(),
             points_period: settings.points_period,
@@ -107,7 +109,7 @@ impl Worker {
                 biased;
                 _ = stop.changed() => break,
                 question = self.questions.recv() => match question {
-                    Some(question) => self.answer(&question),
+                    Some(question) => self.answer(&question, &stop),
                     None => break,
                 },
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now).into()), if due.is_some() => self.publish_points(),
@@ -149,9 +151,11 @@ impl Worker {
         sent("points", self.outputs.points.publish(&messages::point_cloud(&self.scene.surface(), header)));
     }
 
-    fn answer(&mut self, question: &str) {
+    /// Answers; a node that is stopping does not write to the end.
+    fn answer(&mut self, question: &str, stop: &watch::Receiver<bool>) {
         tracing::info!("question: {question}");
-        let result = self.reasoner.ask(&self.scene, question, &self.ask, &mut |_| {});
+        let mut go_on = |_: &str| if *stop.borrow() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        let result = self.answerer.ask(&self.scene, question, &self.ask, &mut go_on);
         self.publish_points();
         let header = messages::header(&self.global_frame, self.scene.newest_stamp().unwrap_or(0));
         match result {
@@ -164,7 +168,7 @@ impl Worker {
                     other => other.to_string(),
                 };
                 tracing::error!("question `{question}` has no answer: {text}");
-                let message = messages::no_answer(question, text, self.reasoner.name(), header);
+                let message = messages::no_answer(question, text, self.answerer.name(), header);
                 sent("answer", self.outputs.answer.publish(&message));
             }
         }
@@ -180,7 +184,7 @@ impl Worker {
         );
         sent("detections", self.outputs.detections.publish(&messages::detections(answer, &header)));
         sent("markers", self.outputs.markers.publish(&messages::markers(answer, &header)));
-        sent("answer", self.outputs.answer.publish(&messages::answer(answer, self.reasoner.name(), header)));
+        sent("answer", self.outputs.answer.publish(&messages::answer(answer, self.answerer.name(), header)));
     }
 }
 

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use anyhow::{Context, Result, ensure};
 use burn::tensor::FloatDType;
+use vantage_model::import::import_merged;
 use vantage_model::packed::MatrixType;
 use vantage_model::qwen::{Ending, QwenVl, ReplyOptions};
 use vantage_model::sampling::SamplerConfig;
@@ -30,6 +31,14 @@ pub(super) fn compare(case: &Case) -> Result<Vec<Line>> {
         lines.push(case.rounded_line("logits", logits, &placement)?);
     }
     let placement = case.placements()?.into_iter().next().context("nowhere to put the weights")?;
+    if case.has("logits_adapted") {
+        // merged on import, as the reference merges it
+        let merged = std::env::temp_dir().join(format!("vantage-parity-merged-{}", std::process::id()));
+        import_merged(&case.folder, Some(&case.folder.join("adapter")), &merged, "m", None, &mut |_, _| {})?;
+        let adapted = QwenVl::load(&merged, placement.clone()).and_then(|model| model.logits(&ids, &images));
+        std::fs::remove_dir_all(&merged)?;
+        lines.push(case.line("logits_adapted", adapted?, TOLERANCE)?);
+    }
     let mut model = QwenVl::load(&case.folder, placement)?;
     lines.push(case.line("logits", model.logits(&ids, &images)?, TOLERANCE)?);
 

@@ -1,6 +1,7 @@
 //! `vantage-train eval`: asks the model about rooms it was never trained on, through the path that a robot runs.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
@@ -134,7 +135,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         reasoner.reset();
         for question in questions(&room, &seen, seed, QUESTIONS_PER_ROOM).into_iter().take(args.count - asked) {
-            let answer = reasoner.ask(&scene, &question.question, &options, &mut |_| {})?;
+            let answer = reasoner.ask(&scene, &question.question, &options, &mut |_| ControlFlow::Continue(()))?;
             let kind = format!("{}/{}", question.kind, question.subtype);
             let tally = tallies.entry(kind.clone()).or_default();
             tally.count += 1;

@@ -52,6 +52,13 @@ pub struct Recording {
     pub frames: Vec<RgbdFrame>,
     /// For each frame, how many pixels show each object.
     pub visible_pixels: Vec<Vec<u32>>,
+    /// For each frame and object, the smallest rectangle around those pixels: left, top, right, bottom, the last two one
+    /// beyond; zeros where none shows it.
+    pub visible_bounds: Vec<Vec<[u32; 4]>>,
+}
+
+impl Recording {
+    const EMPTY: Self = Self { frames: Vec::new(), visible_pixels: Vec::new(), visible_bounds: Vec::new() };
 }
 
 /// The camera: about 84 degrees wide.
@@ -76,20 +83,25 @@ pub fn record(room: &Room, config: &RecordConfig) -> Recording {
     let walk = Walk::plan(room, &mut rng);
     let noise_seed: u64 = rng.random();
     let Some(camera) = camera(config) else {
-        return Recording { frames: Vec::new(), visible_pixels: Vec::new() };
+        return Recording::EMPTY;
     };
     let rays = RayTable::new(&camera);
-    let shots: Vec<Option<(RgbdFrame, Vec<u32>)>> = (0..config.frames)
+    let shots: Vec<Option<_>> = (0..config.frames)
         .into_par_iter()
         .map(|i| {
             let world_from_camera = walk.room_from_camera(i as f64 / config.frames as f64);
             let rendering = render(room, &camera, &rays, &world_from_camera);
             let mut visible = vec![0u32; room.objects.len()];
-            for &object in &rendering.object {
+            let mut bounds = vec![[u32::MAX, u32::MAX, 0, 0]; room.objects.len()];
+            for (pixel, &object) in (0u32..).zip(&rendering.object) {
                 if let Ok(object) = usize::try_from(object) {
+                    let (x, y) = (pixel % config.width, pixel / config.width);
+                    let [left, top, right, bottom] = bounds[object];
+                    bounds[object] = [left.min(x), top.min(y), right.max(x + 1), bottom.max(y + 1)];
                     visible[object] += 1;
                 }
             }
+            bounds.iter_mut().zip(&visible).filter(|(_, pixels)| **pixels == 0).for_each(|(b, _)| *b = [0; 4]);
             let mut rng = ChaCha8Rng::seed_from_u64(noise_seed.wrapping_add(i as u64));
             let (color, depth) = add_noise(&rendering, &mut rng);
             let frame = RgbdFrame {
@@ -100,11 +112,11 @@ pub fn record(room: &Room, config: &RecordConfig) -> Recording {
                 camera,
                 world_from_camera,
             };
-            Some((frame, visible))
+            Some((frame, visible, bounds))
         })
         .collect();
-    let (frames, visible_pixels) = shots.into_iter().flatten().unzip();
-    Recording { frames, visible_pixels }
+    let (frames, visible_pixels, visible_bounds) = shots.into_iter().flatten().collect();
+    Recording { frames, visible_pixels, visible_bounds }
 }
 
 /// Adds colour noise; depth noise, quantisation to millimetres and holes.
@@ -173,7 +185,9 @@ mod tests {
         let room = generate(21, &RoomConfig::default());
         let config = RecordConfig { frames: 6, ..RecordConfig::default() };
         let recording = record(&room, &config);
-        for (frame, visible) in recording.frames.iter().zip(&recording.visible_pixels) {
+        for ((frame, visible), bounds) in
+            recording.frames.iter().zip(&recording.visible_pixels).zip(&recording.visible_bounds)
+        {
             let rendering = render(&room, &frame.camera, &RayTable::new(&frame.camera), &frame.world_from_camera);
             for object in &room.objects {
                 let corners: Vec<_> = object
@@ -182,6 +196,13 @@ mod tests {
                     .iter()
                     .map(|c| frame.world_from_camera.inverse() * Point3::from(*c))
                     .collect();
+                let own = bounds[object.id];
+                let inside = |i: usize| {
+                    let (x, y) = (i as u32 % 160, i as u32 / 160);
+                    (own[0]..own[2]).contains(&x) && (own[1]..own[3]).contains(&y)
+                };
+                let shown = rendering.object.iter().enumerate().filter(|(_, o)| **o == object.id as i32);
+                assert_eq!(shown.filter(|(i, _)| inside(*i)).count() as u32, visible[object.id], "{}", object.class);
                 if visible[object.id] == 0 || corners.iter().any(|p| p.z < 0.05) {
                     continue;
                 }

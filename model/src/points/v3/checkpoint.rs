@@ -25,6 +25,7 @@ impl PtV3 {
     /// # Errors
     /// [`ModelError`] naming the file, and the field or tensor.
     pub fn load(path: &Path, config: &PtV3Config, placement: Placement) -> Result<Self, ModelError> {
+        config.checked("Point Transformer v3")?;
         let files = WeightFiles::open_path(path)?;
         let Some(names) = CheckpointNames::find(&files) else {
             let fault = WeightsFault::Missing(vec![STEM.to_owned()]);
@@ -38,7 +39,7 @@ impl PtV3 {
         let reader = WeightReader::new(files, placement);
         heads.iter().for_each(|name| reader.ignore(name));
         let words = [names.wrapper, names.backbone].into_iter().filter_map(|prefix| prefix.strip_suffix('.'));
-        let model = Self::read(config, &words.fold(reader.clone(), |reader, word| reader.enter(word)))?;
+        let model = Self::read(config, &words.fold(reader.clone(), |reader, word| reader.enter(word)));
         reader.finish()?;
         Ok(model)
     }

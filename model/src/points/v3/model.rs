@@ -9,7 +9,6 @@ use super::config::PtV3Config;
 use super::error::PtV3ForwardError;
 use super::norm::BatchNorm;
 use super::plan::PtV3Plan;
-use crate::error::ModelError;
 use crate::linear::Linear;
 use crate::points::attention::index;
 use crate::points::plan::CHILDREN;
@@ -67,55 +66,53 @@ pub struct PtV3Features {
 }
 
 impl PtV3 {
-    /// In the names of Pointcept's checkpoints: `embedding`, `enc` and `dec` under `reader`.
-    ///
-    /// # Errors
-    /// [`ModelError::Config`] naming the field; what is wrong with tensors is told when the reading ends.
-    pub fn read(config: &PtV3Config, reader: &WeightReader) -> Result<Self, ModelError> {
-        config.checked("Point Transformer v3")?;
+    /// In the names of Pointcept's checkpoints: `embedding`, `enc` and `dec` under `reader`. `config` is one that passed its
+    /// check.
+    pub fn read(config: &PtV3Config, reader: &WeightReader) -> Self {
         let stem = reader.enter("embedding.stem");
-        let c = &config.enc_channels;
-        let first = c.first().copied().unwrap_or(0);
+        let at = |list: &[usize], s: usize| list.get(s).copied().unwrap_or(0);
+        let encoded = |s: usize| at(&config.enc_channels, s);
         let blocks = |at: &WeightReader, count: usize, channels: usize, heads: usize| -> Vec<Block> {
             (0..count).map(|i| Block::read(&at.enter(format!("block{i}")), channels, heads, config.mlp_ratio)).collect()
         };
-        let encoders = (0..c.len())
+        let encoders = (0..config.enc_channels.len())
             .map(|s| {
-                let at = reader.enter(format!("enc.enc{s}"));
-                let down = at.enter("down");
-                let down = (s > 0).then(|| Step {
-                    linear: down.linear("proj", c[s - 1], c[s], Bias::Yes),
-                    norm: BatchNorm::read("norm.0", c[s], &down),
+                let stage = reader.enter(format!("enc.enc{s}"));
+                let down = stage.enter("down");
+                let down = s.checked_sub(1).map(|finer| Step {
+                    linear: down.linear("proj", encoded(finer), encoded(s), Bias::Yes),
+                    norm: BatchNorm::read("norm.0", encoded(s), &down),
                 });
-                Encoder { down, blocks: blocks(&at, config.enc_depths[s], c[s], config.enc_num_head[s]) }
+                let (depth, heads) = (at(&config.enc_depths, s), at(&config.enc_num_head, s));
+                Encoder { down, blocks: blocks(&stage, depth, encoded(s), heads) }
             })
             .collect();
         let decoders = (0..config.dec_channels.len())
             .map(|s| {
-                let at = reader.enter(format!("dec.dec{s}"));
-                let up = at.enter("up");
-                let to = config.dec_channels[s];
-                let coarser = config.dec_channels.get(s + 1).copied().unwrap_or(c[s + 1]);
+                let stage = reader.enter(format!("dec.dec{s}"));
+                let up = stage.enter("up");
+                let to = at(&config.dec_channels, s);
+                let coarser = config.dec_channels.get(s + 1).copied().unwrap_or(encoded(s + 1));
                 let step = |name: &str, from: usize| {
                     let at = up.enter(name);
                     Step { linear: at.linear("0", from, to, Bias::Yes), norm: BatchNorm::read("1", to, &at) }
                 };
                 Decoder {
                     coarse: step("proj", coarser),
-                    skip: step("proj_skip", c[s]),
-                    blocks: blocks(&at, config.dec_depths[s], to, config.dec_num_head[s]),
+                    skip: step("proj_skip", encoded(s)),
+                    blocks: blocks(&stage, at(&config.dec_depths, s), to, at(&config.dec_num_head, s)),
                 }
             })
             .collect();
-        Ok(Self {
-            stem: SparseConv::read(&stem.enter("conv"), 5, config.in_channels, first, Bias::No),
-            stem_norm: BatchNorm::read("norm", first, &stem),
+        Self {
+            stem: SparseConv::read(&stem.enter("conv"), 5, config.in_channels, encoded(0), Bias::No),
+            stem_norm: BatchNorm::read("norm", encoded(0), &stem),
             encoders,
             decoders,
             in_channels: config.in_channels,
             fine_channels: config.fine_channels(),
             coarse_channels: config.coarse_channels(),
-        })
+        }
     }
 
     /// `features`: `[points, in_channels]`, the scenes of `plan` one after another.
@@ -219,7 +216,7 @@ mod tests {
         // a reader of no files counts what it is asked for; half of a batch norm's numbers are statistics
         let reader = WeightReader::new(WeightFiles::default(), Placement::cpu(MatrixType::F32));
         let config = PtV3Config::base();
-        PtV3::read(&config, &reader).unwrap();
+        drop(PtV3::read(&config, &reader));
         let placed = reader.placed();
         let of = |kept: &dyn Fn(&str) -> bool| -> u64 {
             placed.iter().filter(|p| kept(&p.name)).map(|p| p.parameters).sum()
@@ -285,7 +282,7 @@ mod tests {
     #[test]
     fn neither_the_order_of_points_nor_another_scene_changes_a_feature() {
         let config = tiny();
-        let model = PtV3::read(&config, &WeightReader::synthetic(Placement::cpu(MatrixType::F32), 5)).unwrap();
+        let model = PtV3::read(&config, &WeightReader::synthetic(Placement::cpu(MatrixType::F32), 5));
         let (a, b) = (scene(1, 60), scene(2, 5));
         let alone = run(&model, &config, &[&a]);
         let mut turned = a.clone();
@@ -304,7 +301,7 @@ mod tests {
     #[test]
     fn features_of_another_cloud_or_model_are_refused() {
         let config = tiny();
-        let model = PtV3::read(&config, &WeightReader::synthetic(Placement::cpu(MatrixType::F32), 5)).unwrap();
+        let model = PtV3::read(&config, &WeightReader::synthetic(Placement::cpu(MatrixType::F32), 5));
         let input = PtV3Input::new(vec![[0; 3], [1; 3]], vec![[0.0; 3]; 2]).unwrap();
         let plan = PtV3Plan::new(&[&input], &config).unwrap();
         let forward =
@@ -316,13 +313,6 @@ mod tests {
         let other = PtV3Plan::new(&[&input], &PtV3Config::base()).unwrap();
         assert_eq!(fault(2, 6, &other), PtV3ForwardError::Stages { planned: 5, expected: 3 });
         assert!(PtV3Plan::new(&[&input], &PtV3Config { order: Vec::new(), ..tiny() }).is_err());
-        assert!(
-            PtV3::read(
-                &PtV3Config { enc_depths: Vec::new(), ..tiny() },
-                &WeightReader::synthetic(Placement::cpu(MatrixType::F32), 5)
-            )
-            .is_err()
-        );
         for scenes in [vec![], vec![&PtV3Input::default()]] {
             let plan = PtV3Plan::new(&scenes, &config).unwrap();
             let none = forward(0, 6, &plan).unwrap();
@@ -342,7 +332,7 @@ mod tests {
             assert!(stage.patches.iter().all(|p| p.size == largest && p.index.len() == 2 * largest), "stage {s}");
         }
         // each scene is one patch: alone without padding, the second beside the first with much
-        let model = PtV3::read(&long, &WeightReader::synthetic(Placement::cpu(MatrixType::F32), 5)).unwrap();
+        let model = PtV3::read(&long, &WeightReader::synthetic(Placement::cpu(MatrixType::F32), 5));
         let alone = [run(&model, &long, &[&a]), run(&model, &long, &[&b])].concat();
         for (x, y) in alone.iter().zip(&run(&model, &long, &[&a, &b])) {
             assert!(close(x, y), "{x:?} {y:?}");

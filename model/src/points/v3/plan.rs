@@ -168,6 +168,18 @@ impl PtV3Plan {
         self.stages.last().map_or(&[], |s| &s.ranges)
     }
 
+    /// Points of every stage.
+    pub fn rows(&self) -> Vec<usize> {
+        self.stages.iter().map(|stage| stage.ranges.last().map_or(0, |r| r.end)).collect()
+    }
+
+    /// Pairs of neighbours, a point itself left out: of the stem, and of every stage.
+    pub fn pairs(&self) -> (usize, Vec<usize>) {
+        let rows = self.rows();
+        let stages = self.stages.iter().zip(&rows).map(|(stage, rows)| stage.conv.pairs(*rows)).collect();
+        (self.stem.pairs(rows.first().copied().unwrap_or(0)), stages)
+    }
+
     /// Mean position of what each coarsest voxel covers, world, metres.
     pub fn coarse_positions(&self) -> &[[f32; 3]] {
         &self.coarse_positions

@@ -119,6 +119,12 @@ impl SiglipImage {
         }
     }
 
+    /// Rows and columns of patches of pixels `[views, channels, height, width]`.
+    pub fn patches(&self, pixels: &Tensor<4>) -> [usize; 2] {
+        let [_, _, height, width] = pixels.dims();
+        [height / self.patch_size, width / self.patch_size]
+    }
+
     /// Tokens after the last norm, and the pooled vectors.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ mod model;
 mod realtime;
 mod scene;
 mod soak;
+mod whole;
 
 use std::path::PathBuf;
 

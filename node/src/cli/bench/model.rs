@@ -7,12 +7,14 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use vantage_model::DecoderConfig;
-use vantage_model::measure::{self, DecoderWork};
+use vantage_model::measure::{self, DecoderWork, SceneWork};
 use vantage_model::qwen::{Message, Part, QwenVl, Reply, ReplyOptions, Role};
+use vantage_model::r1::Encoder;
 use vantage_model::weights::Placement;
+use vantage_model::{DecoderConfig, DeviceChoice};
 use vantage_scene::ColorImage;
 
+use super::whole::{self, Whole};
 use crate::cli::model::Dtype;
 use crate::memory::{self, Conversation};
 use crate::sink::stdout;
@@ -29,13 +31,25 @@ pub(crate) struct ModelArgs {
     /// The picture that a folder is asked about, PNG or JPEG; one of 640x480 is made up when left out.
     #[arg(long, requires = "model")]
     image: Option<PathBuf>,
-    /// Most memory that a folder may take, GB; what the machine has available when left out.
-    #[arg(long, requires = "model", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    /// Most memory that a folder or `r1-7b` may take, GB; what the machine has available when left out.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4096))]
     memory_limit: Option<u32>,
-    /// Number type of the matrices.
+    /// Number type of the matrices; `nano` is in f32.
     #[arg(long, value_enum, default_value = "f32")]
     dtype: Dtype,
-    /// Tokens of the prompt.
+    /// Where `nano` or `r1-7b` runs: auto, cpu, cuda:N or wgpu.
+    #[arg(long, default_value = "auto")]
+    device: DeviceChoice,
+    /// Encoders of `r1-7b` that are switched on.
+    #[arg(long, value_delimiter = ',', default_value = "points,own,image,depth")]
+    encoders: Vec<Encoder>,
+    /// Views that `nano` or `r1-7b` are shown.
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=64))]
+    views: u32,
+    /// Points of the scene that `nano` or `r1-7b` are shown, about.
+    #[arg(long, default_value_t = 30_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    points: u32,
+    /// Tokens of the prompt; of the question, where a scene comes before it.
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=32_768))]
     prompt: u32,
     /// Tokens that are generated.
@@ -64,17 +78,25 @@ enum Size {
     /// The text decoder of Qwen2.5-VL-7B.
     #[value(name = "decoder-7b")]
     Decoder7b,
+    /// The embedded model, part by part.
+    Nano,
+    /// 3D-R1 of published parts at full size, part by part.
+    #[value(name = "r1-7b")]
+    R17b,
 }
 
 impl Size {
-    fn config(self) -> DecoderConfig {
+    /// Of a decoder alone; the others are whole models.
+    fn decoder(self) -> Result<DecoderConfig, Whole> {
         let (vocab_size, hidden_size, intermediate_size, num_hidden_layers, heads, key_heads, tied) = match self {
+            Self::Nano => return Err(Whole::Nano),
+            Self::R17b => return Err(Whole::R1),
             Self::Decoder42m => (8192, 512, 1408, 12, 8, 4, true),
             Self::Decoder500m => (151_936, 896, 4864, 24, 14, 2, true),
             Self::Decoder3b => (151_936, 2048, 11_008, 36, 16, 2, true),
             Self::Decoder7b => (152_064, 3584, 18_944, 28, 28, 4, false),
         };
-        DecoderConfig {
+        Ok(DecoderConfig {
             vocab_size,
             hidden_size,
             intermediate_size,
@@ -85,7 +107,7 @@ impl Size {
             rope_theta: 1e6,
             tie_word_embeddings: tied,
             mrope_section: None,
-        }
+        })
     }
 }
 
@@ -94,10 +116,31 @@ pub(crate) fn run(args: &ModelArgs) -> Result<()> {
     if let Some(dir) = &args.model {
         return folder(dir, args);
     }
+    let limit = args.memory_limit.map(|gb| u64::from(gb) * 1_000_000_000);
+    let config = match args.config.decoder() {
+        Ok(config) => config,
+        Err(whole) => {
+            return whole::run(&whole::Request {
+                whole,
+                encoders: &args.encoders,
+                amount: SceneWork {
+                    views: args.views as usize,
+                    points: args.points as usize,
+                    question: args.prompt as usize,
+                    tokens: args.tokens as usize,
+                    runs: args.runs as usize,
+                },
+                dtype: args.dtype.matrices(),
+                device: args.device,
+                limit,
+                json: args.json,
+            });
+        }
+    };
     let placement = Placement::cpu(args.dtype.matrices());
     let work = DecoderWork { prompt: args.prompt as usize, tokens: args.tokens as usize, runs: args.runs as usize };
     let bandwidth = measure::read_bandwidth();
-    let report = measure::decoder(&args.config.config(), &placement, &work);
+    let report = measure::decoder(&config, &placement, &work);
     let share = report.decode_bytes_per_s / bandwidth;
     let name = |value: &dyn Fn() -> Option<clap::builder::PossibleValue>| {
         value().map(|v| v.get_name().to_owned()).unwrap_or_default()
@@ -222,7 +265,7 @@ fn made_up() -> ColorImage {
 }
 
 /// The most memory that this process has had resident, mapped weights included, as Linux counts it.
-fn peak_resident_bytes() -> Option<u64> {
+pub(super) fn peak_resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
