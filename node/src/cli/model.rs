@@ -182,7 +182,10 @@ fn part(name: &str) -> String {
 fn verify(folder: &Path) -> Result<()> {
     let architecture = Architecture::of(folder)?;
     match &architecture {
-        Architecture::Vantage => drop(Reasoner::load(folder, &DeviceChoice::Cpu.open()?)?),
+        Architecture::Vantage => {
+            let loaded = Reasoner::load(folder, &DeviceChoice::Cpu.open()?);
+            drop(loaded.with_context(|| format!("verifying {}", folder.display()))?);
+        }
         Architecture::Qwen25Vl => drop(load_qwen(folder, DeviceChoice::Cpu)?),
         Architecture::Other(other) => verify_encoder(folder, other)?,
     }
