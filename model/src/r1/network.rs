@@ -283,7 +283,7 @@ mod tests {
         let counts = [own.dims()[0], image.dims()[0], depth.dims()[0], points.dims()[0]];
         assert_eq!(counts, [4, 8, 8, 3]);
         let bounds = Aabb { min: [0.0; 3], max: [1.0; 3] };
-        let places = vec![[0.1, 0.2, 0.3]; 8];
+        let places = [[0.1, 0.2, 0.3]; 8];
         let parts = [
             (Encoder::Depth, depth.clone(), &places[..]),
             (Encoder::Own, own, &places[..4]),

@@ -156,7 +156,8 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_named() {
         assert_eq!(PtV3Config::base().check(), Ok(()));
-        let bad: [(&str, fn(&mut PtV3Config)); 7] = [
+        type Spoil = fn(&mut PtV3Config);
+        let bad: [(&str, Spoil); 7] = [
             ("enc_depths", |c| c.enc_depths.truncate(2)),
             ("dec_num_head", |c| c.dec_num_head.push(3)),
             ("enc_patch_size", |c| c.enc_patch_size[1] = 0),

@@ -237,6 +237,9 @@ mod tests {
         assert_eq!((of(&|_| true) - statistics) / 100_000, 461, "46.1 million: the paper gives 46.2 with the head");
     }
 
+    /// Voxels, and the features of each.
+    type Scene = (Vec<[u32; 3]>, Vec<[f32; 6]>);
+
     fn tiny() -> PtV3Config {
         PtV3Config {
             in_channels: 6,
@@ -252,7 +255,7 @@ mod tests {
     }
 
     /// A scene of some voxels, and its features.
-    fn scene(seed: u64, count: usize) -> (Vec<[u32; 3]>, Vec<[f32; 6]>) {
+    fn scene(seed: u64, count: usize) -> Scene {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut voxels: Vec<[u32; 3]> = (0..count).map(|_| std::array::from_fn(|_| rng.random_range(0..9))).collect();
         voxels.sort_unstable();
@@ -261,7 +264,7 @@ mod tests {
         (voxels, features)
     }
 
-    fn run(model: &PtV3, config: &PtV3Config, scenes: &[&(Vec<[u32; 3]>, Vec<[f32; 6]>)]) -> Vec<Vec<f32>> {
+    fn run(model: &PtV3, config: &PtV3Config, scenes: &[&Scene]) -> Vec<Vec<f32>> {
         let inputs: Vec<PtV3Input> = scenes
             .iter()
             .map(|(voxels, _)| PtV3Input::new(voxels.clone(), vec![[0.0; 3]; voxels.len()]).unwrap())
@@ -323,7 +326,7 @@ mod tests {
     #[test]
     fn a_patch_is_no_longer_than_the_largest_scene_and_padding_changes_nothing() {
         let (a, b) = (scene(1, 60), scene(2, 5));
-        let input = |s: &(Vec<[u32; 3]>, _)| PtV3Input::new(s.0.clone(), vec![[0.0; 3]; s.0.len()]).unwrap();
+        let input = |s: &Scene| PtV3Input::new(s.0.clone(), vec![[0.0; 3]; s.0.len()]).unwrap();
         let (first, second) = (input(&a), input(&b));
         let long = PtV3Config { enc_patch_size: vec![1024; 3], ..tiny() };
         let plan = PtV3Plan::new(&[&first, &second], &long).unwrap();

@@ -67,7 +67,7 @@ mod tests {
         reader.finish().unwrap();
         let x = Tensor::from_data(TensorData::new(vec![4.0f32, -2.0], [1, 2]), reader.device());
         let got: Vec<f32> = norm.forward(x).into_data().iter::<f32>().collect();
-        let expected = [3.0 / 3.001f32.sqrt() * 2.0 + 0.5, 1.0 / 0.001f32.sqrt() * -1.0 + 0.25];
+        let expected = [3.0 / 3.001f32.sqrt() * 2.0 + 0.5, 0.25 - 1.0 / 0.001f32.sqrt()];
         assert!(got.iter().zip(expected).all(|(got, expected)| (got - expected).abs() < 1e-4), "{got:?} {expected:?}");
     }
 
