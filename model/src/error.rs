@@ -118,6 +118,14 @@ pub enum WeightsFault {
         /// Row-major index of the first.
         index: usize,
     },
+    /// Variances below zero.
+    #[error("tensor {tensor} holds variances below 0, the first at index {index}; the checkpoint is damaged")]
+    Negative {
+        /// The tensor.
+        tensor: String,
+        /// Row-major index of the first.
+        index: usize,
+    },
     /// More than one thing is wrong.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Several(Vec<WeightsFault>),

@@ -17,9 +17,10 @@ use adapter::Adapter;
 
 use crate::error::ModelError;
 use crate::packed::{CODES, GROUP, MatrixType, PackedMatrix, SCALES, code_shapes, first_not_finite};
+use crate::points::v3::CheckpointNames;
 use crate::weights::{
     Digest, INDEX, MANIFEST, MANIFEST_VERSION, Manifest, ManifestFile, ManifestPart, RunningDigest, SINGLE,
-    StoredTensor, WeightFiles, WeightFilesError, read_pytorch,
+    StoredTensor, WeightFiles, WeightFilesError,
 };
 
 /// Largest weight file written, bytes; a tensor that is larger has one for itself.
@@ -37,6 +38,8 @@ const COPIED: [&str; 9] = [
     "README.md",
 ];
 const CONFIG: &str = "config.json";
+/// What config.json calls a Point Transformer v3.
+const PTV3: &str = "ptv3";
 /// The only architecture whose matrices are all multiplied by the packed kernels, its table aside.
 const QUANTISABLE: &str = "qwen2_5_vl";
 /// Part of the name of a table, whose rows are read one at a time: codes would lose more than they save.
@@ -137,8 +140,7 @@ pub fn import_merged(
     if out.exists() {
         return Err(ImportError::Taken(out.to_owned()));
     }
-    let files = open(source)?;
-    let architecture = architecture(source)?;
+    let Described { files, architecture, settings } = describe(source, WeightFiles::open_path(source)?)?;
     let quantised = matches!(dtype, Some(MatrixType::Int8 | MatrixType::Int4));
     if quantised && architecture != QUANTISABLE {
         let reason = format!("model_type is `{architecture}`; only {QUANTISABLE} can be written in 8 or 4 bits");
@@ -161,7 +163,7 @@ pub fn import_merged(
         group: quantised.then_some(GROUP),
         sources,
     };
-    let written = write(source, &staging, &files, &tasks, name, part, on_progress).and_then(|manifest| {
+    let written = write(&staging, &files, &tasks, name, part, &settings, on_progress).and_then(|manifest| {
         at(out, fs::rename(&staging, out))?;
         Ok(manifest)
     });
@@ -172,26 +174,40 @@ pub fn import_merged(
     written
 }
 
-fn open(source: &Path) -> Result<WeightFiles, ImportError> {
-    let extension = source.extension().and_then(|e| e.to_str()).unwrap_or_default();
-    Ok(match extension {
-        "safetensors" => WeightFiles::open_file(source)?,
-        "pth" | "pt" | "bin" => read_pytorch(source, |_| true)?,
-        _ => WeightFiles::open(source)?,
-    })
+/// A source as it is imported.
+struct Described {
+    files: WeightFiles,
+    architecture: String,
+    /// Names and bytes of what lies beside the weights.
+    settings: Vec<(&'static str, Vec<u8>)>,
 }
 
-/// `model_type` of a folder's config.json; `weights` of a single file.
-fn architecture(source: &Path) -> Result<String, ImportError> {
-    if !source.is_dir() {
-        return Ok("weights".to_owned());
+/// Finds what a source is: by `model_type` of its config.json or, where it has none, by the names of its tensors, of which
+/// Point Transformer v3's are known; its settings are then told by the shapes. Any other single file is `weights`.
+fn describe(source: &Path, files: WeightFiles) -> Result<Described, ImportError> {
+    let mut settings = Vec::new();
+    for file in COPIED.iter().filter(|file| source.join(file).is_file()) {
+        let path = source.join(file);
+        settings.push((*file, at(&path, fs::read(&path))?));
     }
-    let path = source.join(CONFIG);
-    let bytes = at(&path, fs::read(&path))?;
+    let path = if source.is_dir() { source.join(CONFIG) } else { source.to_owned() };
     let refused = |reason: String| ImportError::Config { path: path.clone(), reason };
-    let config: Value = serde_json::from_slice(&bytes).map_err(|e| refused(e.to_string()))?;
-    let name = config.get("model_type").and_then(Value::as_str);
-    name.map(str::to_owned).ok_or_else(|| refused("it has no model_type".to_owned()))
+    if let Some((_, bytes)) = settings.iter().find(|(file, _)| *file == CONFIG) {
+        let config: Value = serde_json::from_slice(bytes).map_err(|e| refused(e.to_string()))?;
+        let name = config.get("model_type").and_then(Value::as_str);
+        let architecture = name.ok_or_else(|| refused("it has no model_type".to_owned()))?.to_owned();
+        return Ok(Described { files, architecture, settings });
+    }
+    if let Some(names) = CheckpointNames::find(&files) {
+        let config = names.settings(&files).map_err(refused)?;
+        let json = serde_json::to_value(&config).map_err(|e| refused(e.to_string()))?;
+        settings.push((CONFIG, format!("{json:#}\n").into_bytes()));
+        return Ok(Described { files: names.model(files), architecture: PTV3.to_owned(), settings });
+    }
+    if source.is_dir() {
+        return Err(refused("it is not there, and the names of the tensors do not tell what the model is".to_owned()));
+    }
+    Ok(Described { files, architecture: "weights".to_owned(), settings })
 }
 
 /// The number type of most bytes.
@@ -250,12 +266,12 @@ fn size(dtype: Dtype, shape: &[usize]) -> u64 {
 }
 
 fn write(
-    source: &Path,
     staging: &Path,
     files: &WeightFiles,
     tasks: &[Task<'_>],
     name: &str,
     part: ManifestPart,
+    settings: &[(&str, Vec<u8>)],
     on_progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Manifest, ImportError> {
     let total = tasks.iter().map(|task| task.bytes).sum();
@@ -291,12 +307,8 @@ fn write(
         let index = json!({"metadata": {"total_size": total}, "weight_map": place});
         listed.insert(INDEX.to_owned(), write_file(&staging.join(INDEX), format!("{index:#}\n").as_bytes())?);
     }
-    if source.is_dir() {
-        for file in COPIED.iter().filter(|file| source.join(file).is_file()) {
-            let path = source.join(file);
-            let bytes = at(&path, fs::read(&path))?;
-            listed.insert((*file).to_owned(), write_file(&staging.join(file), &bytes)?);
-        }
+    for (file, bytes) in settings {
+        listed.insert((*file).to_owned(), write_file(&staging.join(file), bytes)?);
     }
     // the source's own digests, where it has any, before its copy is called good
     files.finish_hashes()?;
@@ -450,5 +462,32 @@ mod tests {
         fs::write(dir.path().join(CONFIG), "{}").unwrap();
         assert!(run(dir.path(), &out, MatrixType::F32).unwrap_err().to_string().contains("model_type"));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_point_transformer_gets_its_settings_from_its_shapes() {
+        use crate::points::v3::{PtV3, PtV3Config};
+        let saved = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/parity/ptv3/saved_by_training");
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("out");
+        let manifest = import(&saved.join("checkpoint.pth"), &out, "m", None, &mut |_, _| ()).unwrap();
+        assert_eq!(manifest.parts[0].architecture, PTV3);
+        // neither the optimizer nor the name of the state
+        let files = WeightFiles::open(&out).unwrap();
+        assert!(files.names().all(|name| name.starts_with("module.")), "{:?}", files.names().collect::<Vec<_>>());
+        let config = PtV3Config::from_json("out", &fs::read(out.join(CONFIG)).unwrap()).unwrap();
+        let expected = PtV3Config::from_json("saved", &fs::read(saved.join(CONFIG)).unwrap()).unwrap();
+        assert_eq!(config, expected);
+        PtV3::load(&out, &config, crate::weights::Placement::cpu(MatrixType::F32)).unwrap();
+        // a folder of the same without a config.json, and one that is of nothing known
+        let again = dir.path().join("again");
+        fs::remove_file(out.join(CONFIG)).unwrap();
+        fs::remove_file(out.join(MANIFEST)).unwrap();
+        import(&out, &again, "m", Some(MatrixType::F16), &mut |_, _| ()).unwrap();
+        assert_eq!(PtV3Config::from_json("again", &fs::read(again.join(CONFIG)).unwrap()).unwrap(), config);
+        let other = source(&slope());
+        fs::remove_file(other.path().join(CONFIG)).unwrap();
+        let error = run(other.path(), &dir.path().join("other"), MatrixType::F32).unwrap_err().to_string();
+        assert!(error.contains(CONFIG) && error.contains("do not tell"), "{error}");
     }
 }

@@ -84,17 +84,24 @@ impl fmt::Display for Architecture {
     }
 }
 
+/// The number type of the largest tensor of a folder, which its matrices are kept in.
+///
+/// # Errors
+/// Naming the file that cannot be read.
+pub(crate) fn largest_type(folder: &Path) -> Result<MatrixType> {
+    let files = WeightFiles::open(folder)?;
+    let largest = files.iter().max_by_key(|(_, tensor)| tensor.bytes().len());
+    Ok(largest.and_then(|(_, tensor)| MatrixType::of_stored(tensor.dtype)).unwrap_or(MatrixType::Bf16))
+}
+
 /// Loads a Qwen2.5-VL, its matrices in the number type that they have in the folder, where a plan of its memory says that it fits.
 ///
 /// # Errors
 /// Naming the device, or the file, field, tensor or token at fault; or with what would fit.
 pub fn load_qwen(folder: &Path, device: DeviceChoice) -> Result<QwenVl> {
-    let files = WeightFiles::open(folder)?;
-    let largest = files.iter().max_by_key(|(_, tensor)| tensor.bytes().len());
-    let stored = largest.and_then(|(_, tensor)| MatrixType::of_stored(tensor.dtype));
-    drop(files);
+    let matrices = largest_type(folder)?;
     let (device, packed) = (device.open()?, device.settled() == DeviceChoice::Cpu);
-    let placement = Placement { device, matrices: stored.unwrap_or(MatrixType::Bf16), packed };
+    let placement = Placement { device, matrices, packed };
     memory::plan(folder, &placement, CONVERSATION, None)?;
     Ok(QwenVl::load(folder, placement)?)
 }

@@ -2,6 +2,7 @@
 computed point by point from the paper's formulas. It shares no data structure with ours: neighbours come from a dictionary of voxels, curves from
 lists of bits, patches are explicit lists of points."""
 
+import collections
 import json
 from pathlib import Path
 
@@ -15,7 +16,7 @@ EPSILON = 1e-3  # of the reference's batch norms
 def cases(out: Path, seed: int, small: bool) -> None:
     """Writes the cases below `out`; `small` those that are kept."""
     orders = ["z", "z-trans", "hilbert", "hilbert-trans"]
-    base = dict(in_channels=6, mlp_ratio=2)
+    base = dict(model_type="ptv3", in_channels=6, mlp_ratio=2)
     tiny = dict(
         base,
         order=orders,
@@ -29,6 +30,20 @@ def cases(out: Path, seed: int, small: bool) -> None:
     )
     # of the first scene the patches do not divide, the second is smaller than a patch
     one(out / "two_scenes", seed, tiny, [(90, (13, 9, 7)), (11, (5, 5, 4))])
+    # as a training run saves it; the sizes are such that its shapes tell them
+    saved = dict(
+        base,
+        in_channels=1,
+        order=orders,
+        enc_depths=[1, 1],
+        enc_channels=[16, 16],
+        enc_num_head=[1, 1],
+        enc_patch_size=[1024, 1024],
+        dec_depths=[1],
+        dec_channels=[16],
+        dec_num_head=[1],
+    )
+    one(out / "saved_by_training", seed + 4, saved, [(40, (9, 8, 7)), (9, (4, 4, 4))], training=True)
     if small:
         return
     lone = dict(base, order=["hilbert"], enc_depths=[3], enc_channels=[24], enc_num_head=[3], enc_patch_size=[32])
@@ -63,7 +78,7 @@ def cases(out: Path, seed: int, small: bool) -> None:
     one(out / "published_widths", seed + 3, wide, [(150, (17, 11, 9))])
 
 
-def one(folder: Path, seed: int, config: dict, scenes: list) -> None:
+def one(folder: Path, seed: int, config: dict, scenes: list, training: bool = False) -> None:
     generator = torch.Generator().manual_seed(seed)
     voxels, scene_of = [], []
     for number, (count, size) in enumerate(scenes):
@@ -72,26 +87,48 @@ def one(folder: Path, seed: int, config: dict, scenes: list) -> None:
         voxels += [(int(c) % size[0], int(c) // size[0] % size[1], int(c) // size[0] // size[1]) for c in cells]
         scene_of += [number] * count
     features = torch.rand(len(voxels), config["in_channels"], generator=generator) * 2 - 1
-    weights = Weights(generator)
+    weights = Weights(generator, torch.float16 if training else torch.float32)
     stages = network(config, voxels, scene_of, features, weights)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
-    save_file(weights.made, folder / "model.safetensors", metadata={"format": "pt"})
-    expected = {name: value.contiguous() for name, value in stages.items()}
-    expected |= {"voxels": torch.tensor(voxels), "scene": torch.tensor(scene_of), "features": features}
+    if training:
+        torch.save(training_state(weights.made), folder / "checkpoint.pth")
+    else:
+        save_file(weights.made, folder / "model.safetensors", metadata={"format": "pt"})
+    expected = stages | {"voxels": torch.tensor(voxels), "scene": torch.tensor(scene_of), "features": features}
+    narrow = {torch.int64: torch.int32}
+    expected = {name: value.to(narrow.get(value.dtype, value.dtype)).contiguous() for name, value in expected.items()}
     save_file(expected, folder / "expected.safetensors")
     (folder / "case.json").write_text(json.dumps({"format_version": FORMAT_VERSION, "part": "ptv3"}) + "\n")
 
 
-class Weights:
-    """Makes up tensors as they are asked for, and remembers them under their published names."""
+def training_state(made: dict) -> dict:
+    """What Pointcept's training saves of a segmentor, wrapped for several processes, with a head of 5 classes."""
+    model = {f"module.backbone.{name}": tensor for name, tensor in made.items()}
+    head = torch.nn.Linear(made["dec.dec0.up.proj.0.weight"].shape[0], 5)
+    model |= {f"module.seg_head.{name}": tensor.detach() for name, tensor in head.state_dict().items()}
+    optimizer = torch.optim.AdamW(head.parameters(), lr=1e-3)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1e-3, total_steps=10)
+    for parameter in head.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    scheduler.step()
+    state = {"epoch": 3, "state_dict": collections.OrderedDict(model), "optimizer": optimizer.state_dict()}
+    return state | {"scheduler": scheduler.state_dict(), "scaler": None, "best_metric_value": 0.5}
 
-    def __init__(self, generator):
-        self.generator, self.made = generator, {}
+
+class Weights:
+    """Makes up tensors as they are asked for, and remembers them under their published names in `dtype`."""
+
+    def __init__(self, generator, dtype):
+        self.generator, self.dtype, self.made = generator, dtype, {}
 
     def normal(self, name, shape, scale, middle=0.0):
-        self.made[name] = torch.randn(shape, generator=self.generator) * scale + middle
-        return self.made[name]
+        return self.keep(name, torch.randn(shape, generator=self.generator) * scale + middle)
+
+    def keep(self, name, tensor):
+        self.made[name] = tensor.to(self.dtype)
+        return self.made[name].float()
 
     def linear(self, name, x, to):
         weight = self.normal(f"{name}.weight", (to, x.shape[1]), x.shape[1] ** -0.5)
@@ -105,9 +142,13 @@ class Weights:
 
     def batch_norm(self, name, x):
         width = x.shape[1]
-        weight, bias = self.normal(f"{name}.weight", (width,), 0.1, 1.0), self.normal(f"{name}.bias", (width,), 0.1)
+        weight = torch.randn(width, generator=self.generator) * 0.1 + 1
+        # every third below zero: the largest of some points before the norm is then not the largest after it
+        weight[::3] *= -1
+        weight = self.keep(f"{name}.weight", weight)
+        bias = self.normal(f"{name}.bias", (width,), 0.1)
         mean = self.normal(f"{name}.running_mean", (width,), 0.3)
-        variance = self.normal(f"{name}.running_var", (width,), 0.2, 1.0).abs_()
+        variance = self.keep(f"{name}.running_var", (torch.randn(width, generator=self.generator) * 0.2 + 1).abs())
         self.made[f"{name}.num_batches_tracked"] = torch.tensor(7)
         return (x - mean) / (variance + EPSILON).sqrt() * weight + bias
 
@@ -232,7 +273,7 @@ def network(config, voxels, scene_of, x, weights):
             x = block(weights, f"{name}.block{i}", x, x, rows, config["enc_num_head"][s], config["mlp_ratio"], at)
         levels.append({"rows": rows, "patches": patches, "x": x})
         stages[f"enc{s}"] = sorted_rows(x, rows)
-    stages["coarse_voxels"] = torch.tensor([list(key[1]) for key in sorted(rows)])
+        stages[f"enc{s}_voxels"] = torch.tensor([[scene, *voxel] for scene, voxel in sorted(rows)])
     for s in reversed(range(len(config["dec_channels"]))):
         level, name, channels = levels[s], f"dec.dec{s}", config["dec_channels"][s]
         x = gelu(weights.batch_norm(f"{name}.up.proj.1", weights.linear(f"{name}.up.proj.0", x, channels)))

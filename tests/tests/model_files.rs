@@ -121,13 +121,13 @@ const FAULTS: [(&str, Fault, &[&str]); 10] = [
         "not a number",
         |dir| {
             edit(dir, |tensors| {
-                for (dtype, _, data) in tensors.values_mut() {
+                for (dtype, _, data) in tensors.values_mut().filter(|(dtype, ..)| *dtype != Dtype::I64) {
                     let nan: &[u8] = if *dtype == Dtype::F32 { &[0, 0, 0xC0, 0x7F] } else { &[0xFF, 0x7F] };
                     data[..nan.len()].copy_from_slice(nan);
                 }
             });
         },
-        &["not a finite number"],
+        &["not finite"],
     ),
     (
         "the tokenizer of another model",
@@ -198,4 +198,60 @@ fn an_imported_model_is_known_by_its_digests() {
 
     fs::remove_file(&shard).unwrap();
     must_fail("a lost shard", &vantage(&["model", "verify", &to]).unwrap(), &[&name, "missing"]);
+}
+
+/// The other architectures: a good folder of each, and what is said of a broken one.
+#[test]
+fn encoders_are_verified_too() {
+    if program("vantage").is_none() {
+        return;
+    }
+    const PICTURES: (&str, &str, &str) = ("preprocessor_config.json", "\"do_rescale\": true", "\"do_rescale\": 7");
+    const POINTS: (&str, &str, &str) = ("config.json", "\"mlp_ratio\": 2", "\"mlp_ratio\": 0");
+    const ENCODERS: [(&str, (&str, &str, &str)); 5] = [
+        ("siglip/fixed", PICTURES),
+        ("siglip/naflex", PICTURES),
+        ("depth_anything/metric", PICTURES),
+        ("depth_anything/relative", PICTURES),
+        ("ptv3/two_scenes", POINTS),
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    for (model, (file, good, bad)) in ENCODERS {
+        let verify = |name: &str, fault: &dyn Fn(&Path)| {
+            let folder = dir.path().join("model");
+            copy(&format!("tests/fixtures/parity/{model}"), &folder);
+            fault(&folder);
+            let output = vantage(&["model", "verify", &folder.display().to_string()]).unwrap();
+            fs::remove_dir_all(folder).unwrap();
+            (format!("{model}, {name}"), output)
+        };
+        let (name, output) = verify("good", &|_| ());
+        assert_eq!(output.status.code(), Some(0), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        // they have no tokenizer
+        for (name, fault, says) in FAULTS.into_iter().filter(|(name, ..)| !name.contains("tokenizer")) {
+            let (name, output) = verify(name, &fault);
+            must_fail(&name, &output, says);
+        }
+        let (name, output) = verify("wrong settings", &|dir| {
+            let path = dir.join(file);
+            let text = fs::read_to_string(&path).unwrap();
+            assert!(text.contains(good), "{file}: {text}");
+            fs::write(path, text.replace(good, bad)).unwrap();
+        });
+        must_fail(&name, &output, &[file]);
+    }
+}
+
+#[test]
+fn a_training_run_s_point_transformer_is_imported_and_verified() {
+    if program("vantage").is_none() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let source = root().join("tests/fixtures/parity/ptv3/saved_by_training/checkpoint.pth").display().to_string();
+    let to = dir.path().join("ptv3").display().to_string();
+    assert_eq!(vantage(&["model", "import", &source, "--out", &to]).unwrap().status.code(), Some(0));
+    let output = vantage(&["model", "verify", &to]).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("a good ptv3 model"));
 }

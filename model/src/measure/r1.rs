@@ -92,11 +92,11 @@ pub fn r1(
     if let Some(points) = &config.points {
         let input = room(amount.points);
         let count = input.len();
-        let plan = PtV3Plan::new(&[&input], points);
+        let plan = PtV3Plan::new(&[&input], points)?;
         let features = Tensor::<2>::ones([count, points.in_channels], device);
         // the plan belongs to the part: it is made anew for every scene
         measured(Encoder::Points, work::point_transformer(points, &plan), &|| {
-            network.encode_points(features.clone(), &PtV3Plan::new(&[&input], points))
+            network.encode_points(features.clone(), &PtV3Plan::new(&[&input], points)?)
         })?;
     }
     if let Some(own) = &config.own {

@@ -6,8 +6,9 @@ use vantage_scene::Aabb;
 
 use super::config::{Encoder, R1Config};
 use crate::decoder::Decoder;
+use crate::error::ModelError;
 use crate::linear::Linear;
-use crate::points::v3::{PtV3, PtV3Plan};
+use crate::points::v3::{PtV3, PtV3ForwardError, PtV3Plan};
 use crate::position::{PLACE_WIDTH, place_features};
 use crate::vision::VisionError;
 use crate::vision::dinov2::Dinov2;
@@ -27,6 +28,12 @@ pub enum R1Error {
     /// Pictures that the decoder's own tower cannot read.
     #[error(transparent)]
     Own(#[from] QwenVisionError),
+    /// Points that do not fit their plan or the encoder.
+    #[error(transparent)]
+    Points(#[from] PtV3ForwardError),
+    /// A configuration that cannot be used.
+    #[error(transparent)]
+    Model(#[from] ModelError),
     /// Not one place a token.
     #[error("the encoder `{encoder}` gives {tokens} tokens, {places} places were given")]
     Places {
@@ -131,12 +138,12 @@ impl R1Network {
     /// Tokens of the coarsest voxels of one scene, `[coarse voxels, width]`.
     ///
     /// # Errors
-    /// [`R1Error::Input`] where the encoder is switched off.
+    /// [`R1Error`] where the encoder is switched off or the features are not of the plan's points.
     pub fn encode_points(&self, features: Tensor<2>, plan: &PtV3Plan) -> Result<Tensor<2>, R1Error> {
         let (Some(points), Some(projection)) = (&self.points, &self.point_projection) else {
             return Err(R1Error::Input(Encoder::Points));
         };
-        Ok(projection.forward(points.forward(features, plan).coarse))
+        Ok(projection.forward(points.forward(features, plan)?.coarse))
     }
 
     /// What the decoder reads of a scene, `[1, all tokens, width]`. `parts`: tokens of each encoder with the place of each, world,
@@ -271,12 +278,12 @@ mod tests {
         let depth = network.encode_views(&R1Views::Depth(Tensor::ones([2, 3, 56, 56], device))).unwrap();
         let voxels = vec![[0, 0, 0], [1, 0, 0], [2, 0, 0], [7, 1, 0]];
         let input = PtV3Input::new(voxels, vec![[0.0; 3]; 4]).unwrap();
-        let plan = PtV3Plan::new(&[&input], config.points.as_ref().unwrap());
+        let plan = PtV3Plan::new(&[&input], config.points.as_ref().unwrap()).unwrap();
         let points = network.encode_points(Tensor::ones([4, 6], device), &plan).unwrap();
         let counts = [own.dims()[0], image.dims()[0], depth.dims()[0], points.dims()[0]];
         assert_eq!(counts, [4, 8, 8, 3]);
         let bounds = Aabb { min: [0.0; 3], max: [1.0; 3] };
-        let places = vec![[0.1, 0.2, 0.3]; 8];
+        let places = [[0.1, 0.2, 0.3]; 8];
         let parts = [
             (Encoder::Depth, depth.clone(), &places[..]),
             (Encoder::Own, own, &places[..4]),

@@ -14,6 +14,7 @@ use super::hashes::HashCheck;
 use super::header::{HeaderTensor, read_header};
 use super::index::{self, INDEX};
 use super::manifest::{MANIFEST, Manifest};
+use super::pytorch::read_pytorch;
 use crate::error::{ModelError, WeightsFault};
 
 /// The bytes of one file.
@@ -115,9 +116,13 @@ impl WeightFiles {
     /// # Errors
     /// [`ModelError::WeightFiles`], naming the file and, where there is one, the tensor.
     pub fn open(dir: &Path) -> Result<Self, ModelError> {
-        let mut files = Self::open_unverified(dir)?;
-        if let Some(manifest) = Manifest::read(dir)? {
+        let manifest = Manifest::read(dir)?;
+        // before headers are read: it knows better which file is not the imported one
+        if let Some(manifest) = &manifest {
             manifest.check_sizes(dir)?;
+        }
+        let mut files = Self::open_unverified(dir)?;
+        if let Some(manifest) = manifest {
             let listed: Vec<_> = manifest.files.iter().map(|(name, file)| (dir.join(name), file.sha256)).collect();
             for name in index::find(dir)?.files {
                 if !manifest.files.contains_key(&name) {
@@ -174,6 +179,28 @@ impl WeightFiles {
         let mut files = Self { origin: path.display().to_string(), ..Self::default() };
         files.add(&bytes, found);
         Ok(files)
+    }
+
+    /// The tensors of a path of any kind: a model folder, or one file of PyTorch (`.pth`, `.pt`, `.bin`) or safetensors.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_path(path: &Path) -> Result<Self, ModelError> {
+        if path.is_dir() {
+            return Self::open(path);
+        }
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("pth" | "pt" | "bin") => Ok(read_pytorch(path)?),
+            _ => Self::open_file(path),
+        }
+    }
+
+    /// The tensors whose names begin with `prefix`, without it.
+    #[must_use]
+    pub(crate) fn under(mut self, prefix: &str) -> Self {
+        let kept = |(name, tensor): (String, _)| Some((name.strip_prefix(prefix)?.to_owned(), tensor));
+        self.tensors = self.tensors.into_iter().filter_map(kept).collect();
+        self
     }
 
     /// Tensors that are in memory already.

@@ -17,5 +17,5 @@ pub use hashes::Digest;
 pub(crate) use hashes::RunningDigest;
 pub(crate) use index::{INDEX, SINGLE};
 pub use manifest::{MANIFEST, MANIFEST_VERSION, Manifest, ManifestFile, ManifestPart};
-pub(crate) use pytorch::read_pytorch;
+pub(crate) use pytorch::STATE;
 pub use reader::{Bias, Placed, Placement, WeightReader};

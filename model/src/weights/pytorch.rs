@@ -1,5 +1,5 @@
-//! A PyTorch file (`.pth`, `.pt`, `.bin`) in, its tensors in memory out: for import only. The pickle within is read by an
-//! interpreter that knows tensors, numbers, text and containers, and runs no code.
+//! A PyTorch file (`.pth`, `.pt`, `.bin`) in, its tensors in memory out. The pickle within is read by an interpreter that
+//! knows tensors, numbers, text and containers, and runs no code.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,19 +10,24 @@ use safetensors::Dtype;
 use super::error::WeightFilesError;
 use super::files::{StoredTensor, WeightFiles};
 
-/// All tensors of `path` that `wanted` names, with dots between the keys of nested dictionaries.
+/// What the model is called in the state of a training run, where it lies beside the optimizer.
+pub(crate) const STATE: &str = "state_dict.";
+
+/// The tensors of `path`, with dots between the keys of nested dictionaries. Of the state of a training run the model alone
+/// is read.
 ///
 /// # Errors
 /// [`WeightFilesError::PyTorch`] where it is no such file, or claims more bytes than it has.
-pub(crate) fn read_pytorch(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<WeightFiles, WeightFilesError> {
+pub(super) fn read_pytorch(path: &Path) -> Result<WeightFiles, WeightFilesError> {
     let fault = |reason: String| WeightFilesError::PyTorch { path: path.to_owned(), reason };
     let size =
         std::fs::metadata(path).map_err(|source| WeightFilesError::Read { path: path.to_owned(), source })?.len();
     let reader = PytorchReader::new(path).map_err(|e| fault(e.to_string()))?;
+    let is_state = reader.tensors().keys().any(|name| name.starts_with(STATE));
     let mut tensors = BTreeMap::new();
     let mut total = 0u64;
     for (name, tensor) in reader.into_tensors() {
-        if !wanted(&name) {
+        if is_state && !name.starts_with(STATE) {
             continue;
         }
         // a view with a stride of zero may claim any size; what fits the file together is what a state dict holds
@@ -49,7 +54,7 @@ pub(crate) fn read_pytorch(path: &Path, wanted: impl Fn(&str) -> bool) -> Result
         tensors.insert(name, StoredTensor::held(dtype, tensor.shape().to_vec(), bytes));
     }
     if tensors.is_empty() {
-        return Err(fault("it holds none of the tensors that were looked for".to_owned()));
+        return Err(fault("it holds no tensors".to_owned()));
     }
     Ok(WeightFiles::from_tensors(path.display().to_string(), tensors))
 }

@@ -187,7 +187,7 @@ impl WeightReader {
             return if self.placement.packed {
                 Linear::packed(Arc::new(matrix), bias)
             } else {
-                Linear::of_param(fixed(self.unpacked(&matrix).transpose()), bias)
+                Linear::of_param(fixed(self.on_device(unpacked(&matrix), [outputs, inputs]).transpose()), bias)
             };
         }
         if at.has(&format!("weight{CODES}")) {
@@ -236,7 +236,7 @@ impl WeightReader {
             return if self.placement.packed {
                 Embedding::packed(Arc::new(table), self.placement.device.clone())
             } else {
-                Embedding::of_param(fixed(self.unpacked(&table)))
+                Embedding::of_param(fixed(self.on_device(unpacked(&table), [rows, width])))
             };
         }
         match at.find("weight", &[rows, width]) {
@@ -257,15 +257,42 @@ impl WeightReader {
 
     /// A tensor of activations' number type.
     pub fn param<const D: usize>(&self, name: &str, shape: [usize; D]) -> Param<Tensor<D>> {
+        self.placed_param(self.numbers(name, &shape), shape)
+    }
+
+    /// The numbers of a tensor that is put in its place in another form, see [`Self::placed_param`]; none where it could not
+    /// be read.
+    pub(crate) fn numbers(&self, name: &str, shape: &[usize]) -> Option<Vec<f32>> {
         let count: usize = shape.iter().product();
         self.note(name, count, (count * self.activation_bytes()) as u64, false);
         if let Some(seed) = self.synthetic {
-            // around one, as norms are
             let table = PackedMatrix::synthetic(1, count, MatrixType::F32, self.seed_here(seed));
-            return fixed((self.unpacked(&table) + 1.0).reshape(shape));
+            // around one, as norms are
+            return Some(unpacked(&table).into_iter().map(|x| x + 1.0).collect());
         }
-        let found = self.find(name, &shape).and_then(|stored| self.tensor(name, &stored, shape));
-        found.map_or_else(|| self.placeholder(shape), fixed)
+        let stored = self.find(name, shape)?;
+        self.finite(name, &stored)
+    }
+
+    /// `values` in activations' number type, as many as `shape` has; nothing is allocated where there are none.
+    pub(crate) fn placed_param<const D: usize>(&self, values: Option<Vec<f32>>, shape: [usize; D]) -> Param<Tensor<D>> {
+        self.placed_as(values, shape, self.placement.activations().into())
+    }
+
+    /// As [`Self::placed_param`], in a number type of its own.
+    pub(crate) fn placed_as<const D: usize>(
+        &self,
+        values: Option<Vec<f32>>,
+        shape: [usize; D],
+        dtype: DType,
+    ) -> Param<Tensor<D>> {
+        values.map_or_else(|| self.placeholder(shape), |values| fixed(self.on_device_as(values, shape, dtype)))
+    }
+
+    /// Reports what is wrong with the values of a tensor.
+    pub(crate) fn refuse(&self, name: &str, fault: impl FnOnce(String) -> WeightsFault) {
+        let fault = fault(self.full(name));
+        self.ledger().faults.push(fault);
     }
 
     /// A layer norm, stored as `<name>.weight` and `<name>.bias` of `width`.
@@ -339,23 +366,30 @@ impl WeightReader {
     }
 
     fn not_finite(&self, name: &str, index: usize) {
-        let tensor = self.full(name);
-        self.ledger().faults.push(WeightsFault::NotFinite { tensor, index });
+        self.refuse(name, |tensor| WeightsFault::NotFinite { tensor, index });
     }
 
     /// On the device, in the activations' number type.
     fn tensor<const D: usize>(&self, name: &str, stored: &StoredTensor, shape: [usize; D]) -> Option<Tensor<D>> {
+        self.finite(name, stored).map(|values| self.on_device(values, shape))
+    }
+
+    /// The values of a stored tensor, all of them finite.
+    fn finite(&self, name: &str, stored: &StoredTensor) -> Option<Vec<f32>> {
         let values = floats(stored);
         if let Some(index) = values.iter().position(|x| !x.is_finite()) {
             self.not_finite(name, index);
             return None;
         }
         stored.release();
-        Some(self.on_device(values, shape))
+        Some(values)
     }
 
     fn on_device<const D: usize>(&self, values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
-        let dtype: DType = self.placement.activations().into();
+        self.on_device_as(values, shape, self.placement.activations().into())
+    }
+
+    fn on_device_as<const D: usize>(&self, values: Vec<f32>, shape: [usize; D], dtype: DType) -> Tensor<D> {
         let data = TensorData::new(values, shape).convert_dtype(dtype);
         Tensor::from_data(data, (&self.placement.device, dtype))
     }
@@ -404,16 +438,6 @@ impl WeightReader {
         }
     }
 
-    /// A made-up matrix as a tensor `[rows, columns]` on the device.
-    fn unpacked(&self, matrix: &PackedMatrix) -> Tensor<2> {
-        let (rows, columns) = (matrix.rows(), matrix.columns());
-        let mut values = vec![0.0; rows * columns];
-        values.chunks_mut(columns.max(1)).enumerate().for_each(|(row, out)| matrix.read_row(row, out));
-        let dtype: DType = self.placement.activations().into();
-        let data = TensorData::new(values, [rows, columns]).convert_dtype(dtype);
-        Tensor::from_data(data, (&self.placement.device, dtype))
-    }
-
     /// Stands for a tensor that could not be read, and costs nothing as long as it is not used.
     fn placeholder<const D: usize>(&self, shape: [usize; D]) -> Param<Tensor<D>> {
         Param::uninitialized(
@@ -428,4 +452,12 @@ impl WeightReader {
 
 fn fixed<const D: usize>(tensor: Tensor<D>) -> Param<Tensor<D>> {
     Param::initialized(ParamId::new(), tensor)
+}
+
+/// The values of a made-up matrix, row by row.
+fn unpacked(matrix: &PackedMatrix) -> Vec<f32> {
+    let (rows, columns) = (matrix.rows(), matrix.columns());
+    let mut values = vec![0.0; rows * columns];
+    values.chunks_mut(columns.max(1)).enumerate().for_each(|(row, out)| matrix.read_row(row, out));
+    values
 }

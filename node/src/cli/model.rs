@@ -3,17 +3,25 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use vantage_model::import::import_merged;
 use vantage_model::packed::MatrixType;
-use vantage_model::weights::WeightFiles;
+use vantage_model::points::v3::{PtV3, PtV3Config};
+use vantage_model::vision::depth_anything::{DepthAnything, DepthAnythingConfig, DepthPreprocessor};
+use vantage_model::vision::siglip::{Siglip, SiglipConfig, SiglipPreprocessor};
+use vantage_model::weights::{Placement, WeightFiles, WeightReader};
 use vantage_model::{DeviceChoice, Reasoner};
 
-use crate::answerer::{Architecture, load_qwen};
+use crate::answerer::{Architecture, largest_type, load_qwen};
 use crate::sink::stdout;
+
+/// The settings of a model folder.
+const CONFIG: &str = "config.json";
+/// Those of its pictures.
+const PREPROCESSOR: &str = "preprocessor_config.json";
 
 /// Arguments of `vantage model`.
 #[derive(Debug, Args)]
@@ -174,14 +182,57 @@ fn part(name: &str) -> String {
 fn verify(folder: &Path) -> Result<()> {
     let architecture = Architecture::of(folder)?;
     match &architecture {
-        Architecture::Vantage => drop(Reasoner::load(folder, &DeviceChoice::Cpu.open()?)?),
+        Architecture::Vantage => {
+            let loaded = Reasoner::load(folder, &DeviceChoice::Cpu.open()?);
+            drop(loaded.with_context(|| format!("verifying {}", folder.display()))?);
+        }
         Architecture::Qwen25Vl => drop(load_qwen(folder, DeviceChoice::Cpu)?),
-        Architecture::Other(other) => bail!(
-            "{}: config.json: model_type is `{other}`; whole models of qwen2_5_vl and of this project's own can be verified",
-            folder.display()
-        ),
+        Architecture::Other(other) => verify_encoder(folder, other)?,
     }
     stdout::print(&format!("{}: a good {architecture} model", folder.display()))
+}
+
+/// The bytes of a file of `folder`, and its path for errors.
+fn file(folder: &Path, name: &str) -> Result<(Vec<u8>, String)> {
+    let path = folder.join(name);
+    let bytes = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+    Ok((bytes, path.display().to_string()))
+}
+
+/// An encoder by itself: its settings, those of its pictures, and every tensor.
+fn verify_encoder(folder: &Path, model_type: &str) -> Result<()> {
+    let origin = folder.display().to_string();
+    match model_type {
+        "siglip" | "siglip2" => {
+            let config = SiglipConfig::from_json(&origin, &file(folder, CONFIG)?.0)?;
+            let (json, path) = file(folder, PREPROCESSOR)?;
+            SiglipPreprocessor::from_json(&json, &path, &config)?;
+            read_all(folder, |reader| drop(Siglip::read(&config, reader)))
+        }
+        "depth_anything" => {
+            let config = DepthAnythingConfig::from_json(&origin, &file(folder, CONFIG)?.0)?;
+            let (json, path) = file(folder, PREPROCESSOR)?;
+            DepthPreprocessor::from_json(&json, &path)?;
+            read_all(folder, |reader| drop(DepthAnything::read(&config, reader)))
+        }
+        "ptv3" => {
+            let config = PtV3Config::from_json(&origin, &file(folder, CONFIG)?.0)?;
+            drop(PtV3::load(folder, &config, Placement::cpu(largest_type(folder)?))?);
+            Ok(())
+        }
+        other => bail!(
+            "{origin}: config.json: model_type is `{other}`; whole models of qwen2_5_vl, siglip, siglip2, depth_anything, ptv3 and \
+             of this project's own can be verified"
+        ),
+    }
+}
+
+/// Reads a model by `read`, which must ask for every tensor of the folder.
+fn read_all(folder: &Path, read: impl FnOnce(&WeightReader)) -> Result<()> {
+    let placement = Placement::cpu(largest_type(folder)?);
+    let reader = WeightReader::new(WeightFiles::open(folder)?, placement);
+    read(&reader);
+    Ok(reader.finish()?)
 }
 
 #[cfg(test)]

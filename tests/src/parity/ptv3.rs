@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use burn::tensor::{Int, Tensor, TensorData};
 use vantage_model::points::v3::{PtV3, PtV3Config, PtV3Input, PtV3Plan};
-use vantage_model::weights::{WeightFiles, WeightReader};
 
 use super::{Case, Line};
 
@@ -27,37 +26,32 @@ pub(super) fn compare(case: &Case) -> Result<Vec<Line>> {
             Ok(PtV3Input::new(own, positions)?)
         })
         .collect::<Result<Vec<_>>>()?;
-    let plan = PtV3Plan::new(&inputs.iter().collect::<Vec<_>>(), &config);
+    let plan = PtV3Plan::new(&inputs.iter().collect::<Vec<_>>(), &config)?;
     let mut lines = vec![codes(case, &config, &voxels)?];
 
     // each stage's rows by scene and voxel, as the reference gives them
-    let mut keys: Vec<(u32, [u32; 3])> = scene_of.iter().copied().zip(voxels.iter().copied()).collect();
-    let coarse = plan.coarse_voxels();
-    let coarse_scene = |row: usize| plan.coarse_ranges().iter().position(|range| range.contains(&row)).unwrap_or(0);
-    let coarse_keys: Vec<(u32, [u32; 3])> =
-        coarse.iter().enumerate().map(|(row, voxel)| (coarse_scene(row) as u32, *voxel)).collect();
-    let places: Vec<f64> = sorted(&coarse_keys).flat_map(|row| coarse[row].map(f64::from)).collect();
-    lines.push(case.line_of("coarse_voxels", &[coarse.len(), 3], &places, 0.0)?);
-    let mut order: Vec<Vec<usize>> = Vec::new();
-    for _ in 0..config.enc_channels.len() {
-        order.push(sorted(&keys).collect());
-        keys = halved(&keys);
+    let mut order: Vec<Vec<i32>> = Vec::new();
+    for stage in 0..config.enc_channels.len() {
+        let scenes = plan.ranges(stage).iter().zip(0u32..).flat_map(|(range, scene)| range.clone().map(move |_| scene));
+        let rows: BTreeMap<(u32, [u32; 3]), i32> = scenes.zip(plan.voxels(stage).iter().copied()).zip(0..).collect();
+        let places: Vec<f64> = rows.keys().flat_map(|(scene, [x, y, z])| [*scene, *x, *y, *z].map(f64::from)).collect();
+        lines.push(case.line_of(&format!("enc{stage}_voxels"), &[plan.voxels(stage).len(), 4], &places, 0.0)?);
+        order.push(rows.into_values().collect());
     }
 
     for placement in case.placements()? {
-        let reader = WeightReader::new(WeightFiles::open(&case.folder)?, placement);
-        let model = PtV3::read(&config, &reader);
-        reader.finish()?;
+        let saved = case.folder.join("checkpoint.pth");
+        let model = PtV3::load(if saved.is_file() { &saved } else { &case.folder }, &config, placement)?;
         let mut stages: Vec<(String, Tensor<2>)> = Vec::new();
         model.forward_observed(case.tensor("features")?, &plan, &mut |name, x| {
-            stages.push((name.to_owned(), x.clone()))
-        });
+            stages.push((name.to_owned(), x.clone()));
+        })?;
         for (name, ours) in stages {
             let ours = match name.strip_prefix("enc").or_else(|| name.strip_prefix("dec")) {
                 Some(number) => {
-                    let rows: Vec<i32> = order[number.parse::<usize>()?].iter().map(|&row| row as i32).collect();
-                    let count = rows.len();
-                    let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [count]), &ours.device());
+                    let rows = order.get(number.parse::<usize>()?).context("a stage beyond the config's")?;
+                    let rows = TensorData::new(rows.clone(), [rows.len()]);
+                    let rows = Tensor::<1, Int>::from_data(rows, &ours.device());
                     ours.select(0, rows)
                 }
                 None => ours,
@@ -78,17 +72,4 @@ fn codes(case: &Case, config: &PtV3Config, voxels: &[[u32; 3]]) -> Result<Line> 
         .flat_map(|order| voxels.iter().map(move |voxel| order.code_of_bits(*voxel, bits) as f64))
         .collect();
     case.line_of("codes", &[config.order.len(), voxels.len()], &ours, 0.0)
-}
-
-fn sorted(keys: &[(u32, [u32; 3])]) -> impl Iterator<Item = usize> {
-    let rows: BTreeMap<(u32, [u32; 3]), usize> = keys.iter().copied().zip(0..).collect();
-    rows.into_values()
-}
-
-/// The voxels of the next stage in the order in which the network numbers them: along the Z-curve, scene by scene.
-fn halved(keys: &[(u32, [u32; 3])]) -> Vec<(u32, [u32; 3])> {
-    let z = vantage_model::points::SerializedOrder::Z;
-    let coarse = keys.iter().map(|(scene, voxel)| (*scene, voxel.map(|c| c >> 1)));
-    let along: BTreeMap<(u32, u64), [u32; 3]> = coarse.map(|(s, voxel)| ((s, z.code(voxel)), voxel)).collect();
-    along.into_iter().map(|((scene, _), voxel)| (scene, voxel)).collect()
 }

@@ -24,15 +24,25 @@ pub(super) struct SparseConv {
 
 impl SparseConv {
     pub(super) fn read(reader: &WeightReader, side: usize, from: usize, to: usize, bias: Bias) -> Self {
-        let weight = reader.param("weight", [to, side, side, side, from]).val();
-        let weight = weight.reshape([to, side.pow(3) * from]).transpose();
+        let read = side.pow(3) * from;
+        let stored = reader.numbers("weight", &[to, side, side, side, from]);
+        let weight = reader.placed_param(stored.map(|stored| transposed(&stored, read)), [read, to]);
         let bias = (bias == Bias::Yes).then(|| reader.param("bias", [to]));
-        Self { weight: Param::from_tensor(weight), bias }
+        Self { weight, bias }
     }
 
     pub(super) fn forward(&self, x: Tensor<2>, index: &ConvIndex) -> Tensor<2> {
         sparse_conv(x, self.weight.val(), self.bias.as_ref().map(Param::val), index)
     }
+}
+
+/// Rows of `columns` numbers in, the columns one after another out.
+fn transposed(rows: &[f32], columns: usize) -> Vec<f32> {
+    let mut out = Vec::with_capacity(rows.len());
+    for column in 0..columns {
+        out.extend(rows.iter().skip(column).step_by(columns));
+    }
+    out
 }
 
 /// One block.

@@ -9,14 +9,26 @@ use crate::points::SerializedOrder;
 const MAX_STAGES: usize = 16;
 /// Largest of any size.
 const MAX_SIZE: usize = 1 << 16;
-/// Most blocks of a stage.
-const MAX_BLOCKS: usize = 1 << 10;
+/// Most blocks of a stage; published models have six at most.
+const MAX_BLOCKS: usize = 1 << 6;
+
+/// What config.json calls the model.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PtV3ModelType {
+    /// Point Transformer v3.
+    #[default]
+    #[serde(rename = "ptv3")]
+    PtV3,
+}
 
 /// Sizes and orders. What has one value in every published model is not a field: strides of 2, GELU, LayerNorm before
 /// attention and MLP, BatchNorm of epsilon 1e-3 after the stem and in pooling, biases on queries, keys and values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PtV3Config {
+    /// `ptv3`.
+    #[serde(default)]
+    pub model_type: PtV3ModelType,
     /// Numbers a point comes with: colour from -1 to 1 and normal.
     pub in_channels: usize,
     /// Curves that the blocks of a stage use in turn.
@@ -44,9 +56,11 @@ pub struct PtV3Config {
 }
 
 impl PtV3Config {
-    /// The model that is published for ScanNet, ScanNet200 and S3DIS: 46 million parameters.
+    /// Pointcept's `PT-v3m1` for semantic segmentation of ScanNet and ScanNet200, with flash attention and so without relative
+    /// positions: 46 million parameters. Its models of other data sets have other patches, inputs or relative positions.
     pub fn base() -> Self {
         Self {
+            model_type: PtV3ModelType::PtV3,
             in_channels: 6,
             order: SerializedOrder::ALL.to_vec(),
             enc_depths: vec![2, 2, 2, 6, 2],
@@ -66,10 +80,15 @@ impl PtV3Config {
     /// # Errors
     /// [`ModelError::Config`] naming the field.
     pub fn from_json(origin: &str, json: &[u8]) -> Result<Self, ModelError> {
-        let fault = |reason| ModelError::Config { origin: origin.to_owned(), reason };
-        let config: Self = serde_json::from_slice(json).map_err(|error| fault(error.to_string()))?;
-        config.check().map_err(fault)?;
+        let config: Self = serde_json::from_slice(json)
+            .map_err(|error| ModelError::Config { origin: origin.to_owned(), reason: error.to_string() })?;
+        config.checked(origin)?;
         Ok(config)
+    }
+
+    /// As [`Self::check`]; `origin` names the config in errors.
+    pub(super) fn checked(&self, origin: &str) -> Result<(), ModelError> {
+        self.check().map_err(|reason| ModelError::Config { origin: origin.to_owned(), reason })
     }
 
     /// Whether the sizes fit together.
@@ -137,7 +156,8 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_named() {
         assert_eq!(PtV3Config::base().check(), Ok(()));
-        let bad: [(&str, fn(&mut PtV3Config)); 7] = [
+        type Spoil = fn(&mut PtV3Config);
+        let bad: [(&str, Spoil); 7] = [
             ("enc_depths", |c| c.enc_depths.truncate(2)),
             ("dec_num_head", |c| c.dec_num_head.push(3)),
             ("enc_patch_size", |c| c.enc_patch_size[1] = 0),

@@ -2,11 +2,15 @@
 //! (`PT-v3m1`), for its checkpoints. Inference alone; the small one that this project trains is [`super::PointEncoder`].
 
 mod block;
+mod checkpoint;
 mod config;
+mod error;
 mod model;
 mod norm;
 mod plan;
 
-pub use config::PtV3Config;
+pub(crate) use checkpoint::CheckpointNames;
+pub use config::{PtV3Config, PtV3ModelType};
+pub use error::{PtV3ForwardError, PtV3InputError};
 pub use model::{PtV3, PtV3Features};
-pub use plan::{PtV3Input, PtV3InputError, PtV3Plan};
+pub use plan::{PtV3Input, PtV3Plan};

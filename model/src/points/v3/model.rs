@@ -6,6 +6,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::block::{Block, SparseConv};
 use super::config::PtV3Config;
+use super::error::PtV3ForwardError;
 use super::norm::BatchNorm;
 use super::plan::PtV3Plan;
 use crate::linear::Linear;
@@ -50,6 +51,9 @@ pub struct PtV3 {
     encoders: Vec<Encoder>,
     /// The finest first.
     decoders: Vec<Decoder>,
+    in_channels: usize,
+    fine_channels: usize,
+    coarse_channels: usize,
 }
 
 /// What the point encoder gives.
@@ -62,65 +66,88 @@ pub struct PtV3Features {
 }
 
 impl PtV3 {
-    /// In the names of Pointcept's checkpoints: `embedding`, `enc` and `dec` under `reader`.
+    /// In the names of Pointcept's checkpoints: `embedding`, `enc` and `dec` under `reader`. `config` is one that passed its
+    /// check.
     pub fn read(config: &PtV3Config, reader: &WeightReader) -> Self {
         let stem = reader.enter("embedding.stem");
-        let c = &config.enc_channels;
-        let first = c.first().copied().unwrap_or(0);
+        let at = |list: &[usize], s: usize| list.get(s).copied().unwrap_or(0);
+        let encoded = |s: usize| at(&config.enc_channels, s);
         let blocks = |at: &WeightReader, count: usize, channels: usize, heads: usize| -> Vec<Block> {
             (0..count).map(|i| Block::read(&at.enter(format!("block{i}")), channels, heads, config.mlp_ratio)).collect()
         };
-        let encoders = (0..c.len())
+        let encoders = (0..config.enc_channels.len())
             .map(|s| {
-                let at = reader.enter(format!("enc.enc{s}"));
-                let down = at.enter("down");
-                let down = (s > 0).then(|| Step {
-                    linear: down.linear("proj", c[s - 1], c[s], Bias::Yes),
-                    norm: BatchNorm::read("norm.0", c[s], &down),
+                let stage = reader.enter(format!("enc.enc{s}"));
+                let down = stage.enter("down");
+                let down = s.checked_sub(1).map(|finer| Step {
+                    linear: down.linear("proj", encoded(finer), encoded(s), Bias::Yes),
+                    norm: BatchNorm::read("norm.0", encoded(s), &down),
                 });
-                Encoder { down, blocks: blocks(&at, config.enc_depths[s], c[s], config.enc_num_head[s]) }
+                let (depth, heads) = (at(&config.enc_depths, s), at(&config.enc_num_head, s));
+                Encoder { down, blocks: blocks(&stage, depth, encoded(s), heads) }
             })
             .collect();
         let decoders = (0..config.dec_channels.len())
             .map(|s| {
-                let at = reader.enter(format!("dec.dec{s}"));
-                let up = at.enter("up");
-                let to = config.dec_channels[s];
-                let coarser = config.dec_channels.get(s + 1).copied().unwrap_or(c[s + 1]);
+                let stage = reader.enter(format!("dec.dec{s}"));
+                let up = stage.enter("up");
+                let to = at(&config.dec_channels, s);
+                let coarser = config.dec_channels.get(s + 1).copied().unwrap_or(encoded(s + 1));
                 let step = |name: &str, from: usize| {
                     let at = up.enter(name);
                     Step { linear: at.linear("0", from, to, Bias::Yes), norm: BatchNorm::read("1", to, &at) }
                 };
                 Decoder {
                     coarse: step("proj", coarser),
-                    skip: step("proj_skip", c[s]),
-                    blocks: blocks(&at, config.dec_depths[s], to, config.dec_num_head[s]),
+                    skip: step("proj_skip", encoded(s)),
+                    blocks: blocks(&stage, at(&config.dec_depths, s), to, at(&config.dec_num_head, s)),
                 }
             })
             .collect();
         Self {
-            stem: SparseConv::read(&stem.enter("conv"), 5, config.in_channels, first, Bias::No),
-            stem_norm: BatchNorm::read("norm", first, &stem),
+            stem: SparseConv::read(&stem.enter("conv"), 5, config.in_channels, encoded(0), Bias::No),
+            stem_norm: BatchNorm::read("norm", encoded(0), &stem),
             encoders,
             decoders,
+            in_channels: config.in_channels,
+            fine_channels: config.fine_channels(),
+            coarse_channels: config.coarse_channels(),
         }
     }
 
     /// `features`: `[points, in_channels]`, the scenes of `plan` one after another.
-    pub fn forward(&self, features: Tensor<2>, plan: &PtV3Plan) -> PtV3Features {
+    ///
+    /// # Errors
+    /// [`PtV3ForwardError`] where they are not of the plan's points, or the plan is another model's.
+    pub fn forward(&self, features: Tensor<2>, plan: &PtV3Plan) -> Result<PtV3Features, PtV3ForwardError> {
         self.forward_observed(features, plan, &mut |_, _| {})
     }
 
     /// As [`Self::forward`]; `observe` sees the name and the features of every stage.
+    ///
+    /// # Errors
+    /// As [`Self::forward`].
     pub fn forward_observed(
         &self,
         features: Tensor<2>,
         plan: &PtV3Plan,
         observe: &mut dyn FnMut(&str, &Tensor<2>),
-    ) -> PtV3Features {
+    ) -> Result<PtV3Features, PtV3ForwardError> {
         let device = features.device();
-        if features.dims()[0] == 0 {
-            return PtV3Features { fine: features.clone(), coarse: features };
+        let [rows, channels] = features.dims();
+        let planned = plan.voxels(0).len();
+        if plan.stages.len() != self.encoders.len() {
+            return Err(PtV3ForwardError::Stages { planned: plan.stages.len(), expected: self.encoders.len() });
+        }
+        if rows != planned {
+            return Err(PtV3ForwardError::Rows { given: rows, planned });
+        }
+        if channels != self.in_channels {
+            return Err(PtV3ForwardError::Channels { given: channels, expected: self.in_channels });
+        }
+        if rows == 0 {
+            let none = |channels| Tensor::zeros([0, channels], (&device, features.dtype()));
+            return Ok(PtV3Features { fine: none(self.fine_channels), coarse: none(self.coarse_channels) });
         }
         let stem = self.stem.forward(features, &plan.stem.index(&device));
         let mut x = gelu(self.stem_norm.forward(stem));
@@ -143,7 +170,7 @@ impl PtV3 {
             x = through(&decoder.blocks, skip.clone() + spread, skip, &convs[s], plan, s);
             observe(&format!("dec{s}"), &x);
         }
-        PtV3Features { fine: x, coarse }
+        Ok(PtV3Features { fine: x, coarse })
     }
 }
 
@@ -210,6 +237,9 @@ mod tests {
         assert_eq!((of(&|_| true) - statistics) / 100_000, 461, "46.1 million: the paper gives 46.2 with the head");
     }
 
+    /// Voxels, and the features of each.
+    type Scene = (Vec<[u32; 3]>, Vec<[f32; 6]>);
+
     fn tiny() -> PtV3Config {
         PtV3Config {
             in_channels: 6,
@@ -225,7 +255,7 @@ mod tests {
     }
 
     /// A scene of some voxels, and its features.
-    fn scene(seed: u64, count: usize) -> (Vec<[u32; 3]>, Vec<[f32; 6]>) {
+    fn scene(seed: u64, count: usize) -> Scene {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut voxels: Vec<[u32; 3]> = (0..count).map(|_| std::array::from_fn(|_| rng.random_range(0..9))).collect();
         voxels.sort_unstable();
@@ -234,16 +264,16 @@ mod tests {
         (voxels, features)
     }
 
-    fn run(model: &PtV3, config: &PtV3Config, scenes: &[&(Vec<[u32; 3]>, Vec<[f32; 6]>)]) -> Vec<Vec<f32>> {
+    fn run(model: &PtV3, config: &PtV3Config, scenes: &[&Scene]) -> Vec<Vec<f32>> {
         let inputs: Vec<PtV3Input> = scenes
             .iter()
             .map(|(voxels, _)| PtV3Input::new(voxels.clone(), vec![[0.0; 3]; voxels.len()]).unwrap())
             .collect();
-        let plan = PtV3Plan::new(&inputs.iter().collect::<Vec<_>>(), config);
+        let plan = PtV3Plan::new(&inputs.iter().collect::<Vec<_>>(), config).unwrap();
         let flat: Vec<f32> = scenes.iter().flat_map(|(_, f)| f.iter().flatten().copied()).collect();
         let rows = flat.len() / 6;
         let x = Tensor::from_data(TensorData::new(flat, [rows, 6]), &Device::flex());
-        let fine = model.forward(x, &plan).fine;
+        let fine = model.forward(x, &plan).unwrap().fine;
         let width = fine.dims()[1];
         fine.into_data().iter::<f32>().collect::<Vec<f32>>().chunks(width).map(<[f32]>::to_vec).collect()
     }
@@ -269,6 +299,47 @@ mod tests {
             assert!(close(x, y), "{x:?} {y:?}");
         }
         assert!(run(&model, &config, &[&(Vec::new(), Vec::new())]).is_empty());
+    }
+
+    #[test]
+    fn features_of_another_cloud_or_model_are_refused() {
+        let config = tiny();
+        let model = PtV3::read(&config, &WeightReader::synthetic(Placement::cpu(MatrixType::F32), 5));
+        let input = PtV3Input::new(vec![[0; 3], [1; 3]], vec![[0.0; 3]; 2]).unwrap();
+        let plan = PtV3Plan::new(&[&input], &config).unwrap();
+        let forward =
+            |rows, channels, plan: &PtV3Plan| model.forward(Tensor::zeros([rows, channels], &Device::flex()), plan);
+        let fault = |rows, channels, plan: &PtV3Plan| forward(rows, channels, plan).unwrap_err();
+        assert_eq!(fault(3, 6, &plan), PtV3ForwardError::Rows { given: 3, planned: 2 });
+        assert_eq!(fault(0, 6, &plan), PtV3ForwardError::Rows { given: 0, planned: 2 });
+        assert_eq!(fault(2, 5, &plan), PtV3ForwardError::Channels { given: 5, expected: 6 });
+        let other = PtV3Plan::new(&[&input], &PtV3Config::base()).unwrap();
+        assert_eq!(fault(2, 6, &other), PtV3ForwardError::Stages { planned: 5, expected: 3 });
+        assert!(PtV3Plan::new(&[&input], &PtV3Config { order: Vec::new(), ..tiny() }).is_err());
+        for scenes in [vec![], vec![&PtV3Input::default()]] {
+            let plan = PtV3Plan::new(&scenes, &config).unwrap();
+            let none = forward(0, 6, &plan).unwrap();
+            assert_eq!((none.fine.dims(), none.coarse.dims()), ([0, 8], [0, 16]));
+        }
+    }
+
+    #[test]
+    fn a_patch_is_no_longer_than_the_largest_scene_and_padding_changes_nothing() {
+        let (a, b) = (scene(1, 60), scene(2, 5));
+        let input = |s: &Scene| PtV3Input::new(s.0.clone(), vec![[0.0; 3]; s.0.len()]).unwrap();
+        let (first, second) = (input(&a), input(&b));
+        let long = PtV3Config { enc_patch_size: vec![1024; 3], ..tiny() };
+        let plan = PtV3Plan::new(&[&first, &second], &long).unwrap();
+        for (s, stage) in plan.stages.iter().enumerate() {
+            let largest = plan.ranges(s).iter().map(ExactSizeIterator::len).max().unwrap();
+            assert!(stage.patches.iter().all(|p| p.size == largest && p.index.len() == 2 * largest), "stage {s}");
+        }
+        // each scene is one patch: alone without padding, the second beside the first with much
+        let model = PtV3::read(&long, &WeightReader::synthetic(Placement::cpu(MatrixType::F32), 5));
+        let alone = [run(&model, &long, &[&a]), run(&model, &long, &[&b])].concat();
+        for (x, y) in alone.iter().zip(&run(&model, &long, &[&a, &b])) {
+            assert!(close(x, y), "{x:?} {y:?}");
+        }
     }
 
     #[test]

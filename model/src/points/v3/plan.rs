@@ -7,6 +7,8 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::config::PtV3Config;
+use super::error::PtV3InputError;
+use crate::error::ModelError;
 use crate::points::PointSample;
 use crate::points::plan::{CONV_SIDE, Cells, Patches, Stage, append, patches, pool};
 use crate::points::serialize::{BITS, SerializedOrder};
@@ -20,33 +22,6 @@ const STEM_SIDE: usize = 5;
 pub struct PtV3Input {
     voxels: Vec<[u32; 3]>,
     positions: Vec<[f32; 3]>,
-}
-
-/// Why voxels cannot be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum PtV3InputError {
-    /// A coordinate is too large.
-    #[error("voxel {index} is at {voxel:?}, coordinates must be below {limit}", limit = 1u32 << BITS)]
-    Far {
-        /// Which of them.
-        index: usize,
-        /// Where it is.
-        voxel: [u32; 3],
-    },
-    /// Two points in one voxel.
-    #[error("two points lie in voxel {voxel:?}; sample the cloud to one point a voxel first")]
-    Crowded {
-        /// The voxel.
-        voxel: [u32; 3],
-    },
-    /// Not one position a voxel.
-    #[error("{positions} positions for {voxels} voxels")]
-    Positions {
-        /// Positions given.
-        positions: usize,
-        /// Voxels given.
-        voxels: usize,
-    },
 }
 
 impl PtV3Input {
@@ -102,57 +77,62 @@ pub struct PtV3Plan {
     pub(super) stem: ConvPlan,
     /// One for each resolution; its `patches` are one for each curve, in the sequence in which blocks take them.
     pub(super) stages: Vec<Stage>,
+    /// Of each stage.
+    voxels: Vec<Vec<[u32; 3]>>,
     coarse_positions: Vec<[f32; 3]>,
-    coarse_voxels: Vec<[u32; 3]>,
+}
+
+/// One resolution of one scene.
+struct Level {
+    cells: Cells,
+    /// As in [`Stage`].
+    parent: Vec<i32>,
+    children: Vec<i32>,
 }
 
 impl PtV3Plan {
     /// Plans a batch of scenes. As in the reference the curves' cube is that of the largest scene.
-    pub fn new(scenes: &[&PtV3Input], config: &PtV3Config) -> Self {
+    ///
+    /// A stage's patches are never longer than its largest scene: beyond it there is only padding, which no point reads.
+    ///
+    /// # Errors
+    /// [`ModelError::Config`] naming the field.
+    pub fn new(scenes: &[&PtV3Input], config: &PtV3Config) -> Result<Self, ModelError> {
+        config.checked("the plan of a cloud")?;
         let count = config.enc_channels.len();
         let most = scenes.iter().flat_map(|s| s.voxels.iter().flatten()).copied().max().unwrap_or(0);
         let bits = (u32::BITS - (most + 1).leading_zeros()).min(BITS);
         let orders = sequences(config, count);
+        let (scenes, positions): (Vec<_>, Vec<_>) = scenes.iter().map(|scene| levels(scene, count)).unzip();
+        let largest = |s: usize| scenes.iter().map(|levels| levels[s].cells.len()).max().unwrap_or(0);
+        let sizes: Vec<usize> = (0..count).map(|s| config.enc_patch_size[s].min(largest(s)).max(1)).collect();
+
         let mut stem = ConvPairs::empty(STEM_SIDE);
         let mut stages: Vec<Stage> = orders
             .iter()
             .map(|orders| Stage { patches: vec![Patches::default(); orders.len()], ..Stage::default() })
             .collect();
         let mut pairs = vec![ConvPairs::empty(CONV_SIDE); count];
-        let (mut coarse_positions, mut coarse_voxels) = (Vec::new(), Vec::new());
-        for scene in scenes {
+        let mut voxels = vec![Vec::new(); count];
+        for levels in scenes {
             let starts: Vec<usize> = stages.iter().map(|s| s.ranges.last().map_or(0, |r| r.end)).collect();
-            let mut positions = scene.positions.clone();
-            let mut weights = vec![1.0f32; positions.len()];
-            let mut cells = Cells::new(scene.voxels.clone(), &positions);
             let around = |cells: &Cells, side| ConvPairs::new(&cells.voxels, &cells.sorted, &cells.sorted, side);
-            stem.append(around(&cells, STEM_SIDE), starts[0]);
-            for (s, orders) in orders.iter().enumerate() {
-                let bits = bits.saturating_sub(s as u32);
-                let mut stage = Stage { ranges: std::iter::once(0..cells.len()).collect(), ..Stage::default() };
-                let cut = |order: &SerializedOrder| {
-                    patches(&cells, |voxel| order.code_of_bits(voxel, bits), config.enc_patch_size[s])
-                };
-                stage.patches = orders.iter().map(cut).collect();
-                pairs[s].append(around(&cells, CONV_SIDE), starts[s]);
-                if s + 1 < count {
-                    let (coarse, parent, children) = pool(&cells);
-                    let mut sums = vec![([0.0f32; 3], 0.0f32); coarse.len()];
-                    for ((p, weight), parent) in positions.iter().zip(&weights).zip(&parent) {
-                        let (sum, total) = &mut sums[*parent as usize];
-                        for k in 0..3 {
-                            sum[k] += p[k] * weight;
-                        }
-                        *total += weight;
-                    }
-                    (positions, weights) = sums.into_iter().map(|(sum, total)| (sum.map(|x| x / total), total)).unzip();
-                    (stage.parent, stage.children) = (parent, children);
-                    cells = Cells::new(coarse, &positions);
-                } else {
-                    coarse_positions.extend(&positions);
-                    coarse_voxels.extend(&cells.voxels);
+            for (s, Level { cells, parent, children }) in levels.into_iter().enumerate() {
+                if s == 0 {
+                    stem.append(around(&cells, STEM_SIDE), starts[0]);
                 }
+                let bits = bits.saturating_sub(s as u32);
+                let cut = |order: &SerializedOrder| patches(&cells, |voxel| order.code_of_bits(voxel, bits), sizes[s]);
+                let stage = Stage {
+                    ranges: std::iter::once(0..cells.len()).collect(),
+                    patches: orders[s].iter().map(cut).collect(),
+                    parent,
+                    children,
+                    ..Stage::default()
+                };
+                pairs[s].append(around(&cells, CONV_SIDE), starts[s]);
                 append(&mut stages[s], stage, starts[s], starts.get(s + 1).copied().unwrap_or(0));
+                voxels[s].extend(cells.voxels);
             }
         }
         let points = |stage: &Stage| stage.ranges.last().map_or(0, |r| r.end);
@@ -165,7 +145,17 @@ impl PtV3Plan {
                 }
             }
         }
-        Self { stem, stages, coarse_positions, coarse_voxels }
+        Ok(Self { stem, stages, voxels, coarse_positions: positions.concat() })
+    }
+
+    /// Rows of each scene at a stage, the finest being 0.
+    pub fn ranges(&self, stage: usize) -> &[Range<usize>] {
+        self.stages.get(stage).map_or(&[], |s| &s.ranges)
+    }
+
+    /// The voxel of each row at a stage, the finest being 0; their side doubles from stage to stage.
+    pub fn voxels(&self, stage: usize) -> &[[u32; 3]] {
+        self.voxels.get(stage).map_or(&[], Vec::as_slice)
     }
 
     /// Rows of each scene at the finest stage.
@@ -194,11 +184,30 @@ impl PtV3Plan {
     pub fn coarse_positions(&self) -> &[[f32; 3]] {
         &self.coarse_positions
     }
+}
 
-    /// The coarsest voxels.
-    pub fn coarse_voxels(&self) -> &[[u32; 3]] {
-        &self.coarse_voxels
+/// The resolutions of a scene, the finest first, and the mean positions at the coarsest.
+fn levels(scene: &PtV3Input, count: usize) -> (Vec<Level>, Vec<[f32; 3]>) {
+    let mut positions = scene.positions.clone();
+    let mut weights = vec![1.0f32; positions.len()];
+    let mut cells = Cells::new(scene.voxels.clone(), &positions);
+    let mut levels = Vec::with_capacity(count);
+    for _ in 1..count {
+        let (coarse, parent, children) = pool(&cells);
+        let mut sums = vec![([0.0f32; 3], 0.0f32); coarse.len()];
+        for ((p, weight), parent) in positions.iter().zip(&weights).zip(&parent) {
+            let (sum, total) = &mut sums[*parent as usize];
+            for k in 0..3 {
+                sum[k] += p[k] * weight;
+            }
+            *total += weight;
+        }
+        (positions, weights) = sums.into_iter().map(|(sum, total)| (sum.map(|x| x / total), total)).unzip();
+        levels.push(Level { cells, parent, children });
+        cells = Cells::new(coarse, &positions);
     }
+    levels.push(Level { cells, parent: Vec::new(), children: Vec::new() });
+    (levels, positions)
 }
 
 /// The curves of each stage in the sequence in which its blocks take them.
