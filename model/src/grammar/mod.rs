@@ -1,10 +1,14 @@
 //! The one grammar of model output, `<think>…</think><answer>…</answer>` with boxes allowed in both, and its one parser:
 //! inference, rewards and evaluation all read text through it.
 
+mod byte_guide;
 mod guide;
+pub(crate) mod marks;
 mod parser;
 mod text_box;
+mod utf8;
 
+pub use byte_guide::ByteGuide;
 pub use guide::{Guide, GuideVocabulary};
 pub use parser::{GrammarError, Parsed, Span, parse};
 pub use text_box::TextBox;
