@@ -2,13 +2,17 @@
 //! inference, rewards and evaluation all read text through it.
 
 mod byte_guide;
+mod byte_table;
 mod guide;
 pub(crate) mod marks;
 mod parser;
 mod text_box;
+mod token_filter;
+mod token_trie;
 mod utf8;
 
 pub use byte_guide::ByteGuide;
 pub use guide::{Guide, GuideVocabulary};
 pub use parser::{GrammarError, Parsed, Span, parse};
 pub use text_box::TextBox;
+pub use token_filter::{TokenFilter, TokenFilterError, TokenGuide, TokenMask};
