@@ -88,6 +88,8 @@ impl ByteGuide {
             return self.ascii(byte);
         }
         let next = self.without_prefix()?;
+        // in a box it must become white space, and is as good as that
+        let next = if next.in_box.is_some() { next.character(true)? } else { next };
         next.with_partial(PartialChar::begin(byte, next.only_white() || next.place == Place::Silent)?)
     }
 
