@@ -8,6 +8,7 @@ pub(crate) mod marks;
 mod parser;
 mod text_box;
 mod token_filter;
+mod token_mask;
 mod token_trie;
 mod utf8;
 
@@ -15,4 +16,5 @@ pub use byte_guide::ByteGuide;
 pub use guide::{Guide, GuideVocabulary};
 pub use parser::{GrammarError, Parsed, Span, parse};
 pub use text_box::TextBox;
-pub use token_filter::{TokenFilter, TokenFilterError, TokenGuide, TokenMask};
+pub use token_filter::{TokenFilter, TokenFilterError, TokenGuide};
+pub use token_mask::TokenMask;

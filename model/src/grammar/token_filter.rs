@@ -3,6 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::byte_table::{ByteTable, DEAD, START, State};
+use super::token_mask::TokenMask;
 use super::token_trie::TokenTrie;
 
 /// Tokens that the reasoning leaves to the answer where there are enough: a sentence, and a box whose every character is a
@@ -12,10 +13,6 @@ const ANSWER_ROOM: usize = 64;
 const MAX_MASKS: usize = 1024;
 /// No tokens lead to the end.
 const NEVER: u16 = u16::MAX;
-/// In the place of an allowed logit that is no number or minus infinity: below any other, even when it is multiplied by a
-/// repetition penalty.
-const LEAST_LOGIT: f32 = -1.0e30;
-
 /// Why a text cannot be kept in the grammar.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenFilterError {
@@ -39,12 +36,6 @@ pub struct TokenGuide {
     left: usize,
     /// Of `left`, kept for the answer.
     room: usize,
-}
-
-/// A bit for each token.
-#[derive(Debug, Clone)]
-pub struct TokenMask {
-    words: Vec<u64>,
 }
 
 /// What the walk of a mask depends on: the state, and the most tokens that may be needed behind the next one while the
@@ -96,7 +87,7 @@ impl TokenFilter {
             return Err(TokenFilterError::Unwritable);
         }
         let most = needs.iter().copied().filter(|need| *need != NEVER).max().unwrap_or(0);
-        let spare = TokenMask { words: vec![0; tokens.len().div_ceil(64)] };
+        let spare = TokenMask::none(tokens.len());
         let mut end = spare.clone();
         for &token in end_tokens {
             end.allow(token);
@@ -147,7 +138,7 @@ impl TokenFilter {
 
     fn fill_spare(&mut self, step: Step) {
         let Self { table, trie, needs, spare, .. } = self;
-        spare.words.fill(0);
+        spare.clear();
         trie.walk(table, step.state, &mut |ids, next| {
             let limit = if table.guide(next).is_thinking() { step.thinking } else { step.answering };
             if needs[usize::from(next)] <= limit {
@@ -192,34 +183,6 @@ fn needs(table: &ByteTable, trie: &TokenTrie) -> Vec<u16> {
     needs
 }
 
-impl TokenMask {
-    fn allow(&mut self, token: u32) {
-        if let Some(word) = self.words.get_mut(token as usize / 64) {
-            *word |= 1 << (token % 64);
-        }
-    }
-
-    /// Whether a token may follow.
-    pub fn allows(&self, token: u32) -> bool {
-        self.words.get(token as usize / 64).is_some_and(|word| word >> (token % 64) & 1 == 1)
-    }
-
-    /// Sets the logits of all other tokens to minus infinity, those of allowed ones to a number.
-    pub fn apply(&self, logits: &mut [f32]) {
-        let words = self.words.iter().copied().chain(std::iter::repeat(0));
-        for (logits, word) in logits.chunks_mut(64).zip(words) {
-            for (i, logit) in logits.iter_mut().enumerate() {
-                *logit = match word >> i & 1 {
-                    0 => f32::NEG_INFINITY,
-                    // not `max`, which differs between processors where a logit is no number
-                    _ if *logit > LEAST_LOGIT => *logit,
-                    _ => LEAST_LOGIT,
-                };
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,35 +198,11 @@ mod tests {
 
     /// Each byte, two end tokens, an unused id, and tokens that lie across the marks.
     static TOKENS: LazyLock<Vec<Option<Vec<u8>>>> = LazyLock::new(|| {
-        let words = [
-            "<think>",
-            "</",
-            "think",
-            ">",
-            "><",
-            "></",
-            "answer",
-            "obj",
-            " obj",
-            "<obj",
-            "1, ",
-            "12",
-            "255",
-            ", ",
-            "<answer>x",
-            "Hello</",
-            "</answer>\n",
-            "</answer></answer>",
-            " the",
-            " chair",
-            "</obj>.</think>\n",
-            "椅子",
-            "\u{3000}",
-            "a<b",
-        ];
+        let words = "<think>~</~think~>~><~></~answer~obj~ obj~<obj~<obj>~1, ~12~255~, ~<answer>x~Hello</~</answer>\n~</answer></answer>~\
+                     the~ chair~</obj>.</think>\n~椅子~\u{3000}~a<b";
         let mut tokens: Vec<Option<Vec<u8>>> = (0..=u8::MAX).map(|byte| Some(vec![byte])).collect();
         tokens.extend([Some(b"<|end|>".to_vec()), None, None, Some(Vec::new())]);
-        tokens.extend(words.iter().map(|word| Some(word.as_bytes().to_vec())));
+        tokens.extend(words.split('~').map(|word| Some(word.as_bytes().to_vec())));
         tokens.push(Some(vec![0xE6, 0xA4]));
         tokens
     });
@@ -310,6 +249,15 @@ mod tests {
     }
 
     #[test]
+    fn boxes_and_long_texts_are_among_what_is_drawn() {
+        let mut filter = filter();
+        let drawn: Vec<(String, usize)> = (0..200).map(|seed| written(&mut filter, 150, seed)).collect();
+        let boxes = |text: &str| text.matches("<obj>").count();
+        assert!(drawn.iter().any(|(text, _)| boxes(text) > 1), "no text has boxes");
+        assert!(drawn.iter().any(|(_, tokens)| *tokens == 150) && drawn.iter().any(|(_, tokens)| *tokens < 75));
+    }
+
+    #[test]
     fn the_shortest_text_is_counted_in_tokens() {
         // <think> </ think > <answer>x </answer>\n
         assert_eq!(filter().least_tokens(), 6);
@@ -338,7 +286,7 @@ mod tests {
         // what may not follow is not taken
         filter.advance(&mut guide, 0);
         filter.advance(&mut guide, 1000);
-        assert_eq!(filter.mask(&guide).words, mask.words);
+        assert_eq!(*filter.mask(&guide), mask);
     }
 
     #[test]
@@ -351,18 +299,6 @@ mod tests {
             filter.advance(&mut guide, x);
         }
         assert!((ANSWER_ROOM..ANSWER_ROOM + 8).contains(&guide.left), "{} left", guide.left);
-    }
-
-    #[test]
-    fn logits_of_other_tokens_are_minus_infinity() {
-        let mut mask = TokenMask { words: vec![0; 2] };
-        [1, 65, 70, 71].into_iter().for_each(|id| mask.allow(id));
-        let mut logits = vec![2.0; 140];
-        logits[65] = f32::NAN;
-        logits[70] = f32::NEG_INFINITY;
-        mask.apply(&mut logits);
-        let rest: Vec<usize> = (0..140).filter(|i| logits[*i] != f32::NEG_INFINITY).collect();
-        assert_eq!((rest, logits[1], logits[65], logits[70]), (vec![1, 65, 70, 71], 2.0, LEAST_LOGIT, LEAST_LOGIT));
     }
 
     /// A vocabulary of Qwen2.5's size: `cargo test -p vantage-model --lib grammar_of_a_large_vocabulary -- --ignored --nocapture`.
@@ -398,10 +334,11 @@ mod tests {
                 filter.advance(&mut guide, token);
                 times.push(start.elapsed().as_secs_f64() * 1e3);
             }
-            let most = times.iter().copied().fold(0.0, f64::max);
+            times.sort_by(f64::total_cmp);
             let mean = times.iter().sum::<f64>() / times.len() as f64;
+            let (most, middle) = (times[times.len() - 1], times[times.len() / 2]);
             println!(
-                "{pass} reply, {} steps: {mean:.3} ms a step, {most:.3} ms at most, {} masks",
+                "{pass} reply, {} steps: {mean:.3} ms a step, half below {middle:.3} ms, at most {most:.3} ms, {} masks",
                 times.len(),
                 filter.masks.len()
             );
