@@ -216,8 +216,8 @@ impl BoxState {
 fn grown(prefix: Prefix, byte: u8) -> Option<Prefix> {
     let written = &MARKS[prefix.mark].as_bytes()[..prefix.length];
     let goes_on =
-        |mark: &&str| mark.as_bytes().starts_with(written) && mark.as_bytes().get(prefix.length) == Some(&byte);
-    MARKS.iter().position(|mark| goes_on(&mark)).map(|mark| Prefix { mark, length: prefix.length + 1 })
+        |mark: &str| mark.as_bytes().starts_with(written) && mark.as_bytes().get(prefix.length) == Some(&byte);
+    MARKS.iter().position(|mark| goes_on(mark)).map(|mark| Prefix { mark, length: prefix.length + 1 })
 }
 
 #[cfg(test)]

@@ -74,12 +74,15 @@ impl TokenFilter {
     /// [`TokenFilterError::Unwritable`].
     pub fn new(tokens: &[Option<Vec<u8>>], end_tokens: &[u32]) -> Result<Self, TokenFilterError> {
         let table = ByteTable::new();
+        // an end token writes nothing
+        let is_end = |id: u32| end_tokens.contains(&id);
         let numbered = tokens.iter().enumerate().map(|(id, bytes)| (id as u32, bytes.as_deref().unwrap_or_default()));
-        let trie = TokenTrie::new(numbered.filter(|(id, _)| !end_tokens.contains(id)));
+        let written: Vec<(u32, &[u8])> = numbered.map(|(id, b)| (id, if is_end(id) { &[] } else { b })).collect();
+        let trie = TokenTrie::new(written.iter().copied());
         let mut bytes = Vec::new();
-        let mut ends = Vec::with_capacity(tokens.len());
-        for token in tokens {
-            bytes.extend_from_slice(token.as_deref().unwrap_or_default());
+        let mut ends = Vec::with_capacity(written.len());
+        for (_, token) in written {
+            bytes.extend_from_slice(token);
             ends.push(bytes.len());
         }
         let needs = needs(&table, &trie);
@@ -147,13 +150,13 @@ impl TokenFilter {
         });
     }
 
-    /// Takes a token that was allowed; one that was not changes nothing.
+    /// Takes a token that was allowed; one that the grammar cannot take here is passed over.
     pub fn advance(&self, guide: &mut TokenGuide, token: u32) {
         let token = token as usize;
         let start = token.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
         let bytes = self.ends.get(token).and_then(|&end| self.bytes.get(start..end)).unwrap_or_default();
         let next = self.table.after(guide.state, bytes);
-        if next != DEAD {
+        if next != DEAD && !bytes.is_empty() {
             *guide = TokenGuide { state: next, left: guide.left.saturating_sub(1), ..*guide };
         }
     }
