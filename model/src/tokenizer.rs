@@ -13,10 +13,11 @@ use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{AddedToken, SplitDelimiterBehavior};
 
 use crate::error::ModelError;
+use crate::grammar::marks::{ANSWER_CLOSE, ANSWER_OPEN, BOX_CLOSE, BOX_OPEN, THINK_CLOSE, THINK_OPEN};
 
 /// Marks with a token of their own, in the order of their ids.
 const SPECIAL: [&str; 9] =
-    ["<|pad|>", "<|end|>", "<|scene|>", "<think>", "</think>", "<answer>", "</answer>", "<obj>", "</obj>"];
+    ["<|pad|>", "<|end|>", "<|scene|>", THINK_OPEN, THINK_CLOSE, ANSWER_OPEN, ANSWER_CLOSE, BOX_OPEN, BOX_CLOSE];
 /// Pieces that BPE never merges across: a run of digits, the comma of a box, a word with the space before it, the rest.
 const PIECES: &str = r"[0-9]+|, | ?[A-Za-z]+|\s+|[^\s0-9A-Za-z]";
 /// How often each number stands in the training corpus: often enough that every number becomes one token.

@@ -5,13 +5,12 @@
 
 use std::sync::Arc;
 
+use super::marks::BOX_NUMBERS;
 use crate::error::ModelError;
 use crate::tokenizer::{SpecialTokens, Tokenizer};
 
 /// Tokens that are kept back to close what is open: a whole box, both parts' marks and the end.
 const RESERVE: usize = 24;
-/// Numbers of a box.
-const NUMBERS: usize = 6;
 
 /// What each token writes, as far as the grammar cares.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,10 +148,10 @@ fn numbers(text: &str) -> Option<Vec<&str>> {
     let (last, whole) = parts.split_last()?;
     // the last may still be growing, its comma may still lack the space
     let growing = last.strip_suffix(',').map_or((*last, false), |n| (n, true));
-    let fits = parts.len() <= NUMBERS
+    let fits = parts.len() <= BOX_NUMBERS
         && whole.iter().all(|n| !n.is_empty() && number(n))
         && number(growing.0)
-        && !(growing.1 && (growing.0.is_empty() || parts.len() == NUMBERS));
+        && !(growing.1 && (growing.0.is_empty() || parts.len() == BOX_NUMBERS));
     fits.then_some(parts)
 }
 
@@ -161,8 +160,9 @@ fn is_prefix(text: &str) -> bool {
 }
 
 fn is_whole(text: &str) -> bool {
-    numbers(text)
-        .is_some_and(|n| n.len() == NUMBERS && n.last().is_some_and(|last| !last.is_empty() && !last.ends_with(',')))
+    numbers(text).is_some_and(|n| {
+        n.len() == BOX_NUMBERS && n.last().is_some_and(|last| !last.is_empty() && !last.ends_with(','))
+    })
 }
 
 #[cfg(test)]

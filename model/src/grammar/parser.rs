@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::marks::{ANSWER_CLOSE, ANSWER_OPEN, BOX_CLOSE, BOX_NUMBERS, BOX_OPEN, MARKS, THINK_CLOSE, THINK_OPEN};
 use super::text_box::TextBox;
 
 /// Words that say nothing about a box when they stand at the edge of the phrase before it.
@@ -75,9 +76,9 @@ pub enum GrammarError {
 /// [`GrammarError`] at the first place that leaves the grammar.
 pub fn parse(text: &str) -> Result<Parsed, GrammarError> {
     let mut at = 0;
-    let think = part(text, &mut at, "<think>", "</think>")?;
+    let think = part(text, &mut at, THINK_OPEN, THINK_CLOSE)?;
     let answer_at = at;
-    let answer = part(text, &mut at, "<answer>", "</answer>")?;
+    let answer = part(text, &mut at, ANSWER_OPEN, ANSWER_CLOSE)?;
     let says_something = answer.iter().any(|s| match s {
         Span::Text(t) => !t.trim().is_empty(),
         Span::Box(_) => true,
@@ -109,16 +110,13 @@ fn part(text: &str, at: &mut usize, open: &'static str, close: &'static str) -> 
 
 /// Text and boxes of one part, which starts at byte `offset` of the whole.
 fn spans(part: &str, offset: usize) -> Result<Vec<Span>, GrammarError> {
-    const OPEN: &str = "<obj>";
-    const CLOSE: &str = "</obj>";
     let mut out = Vec::new();
     let mut at = 0;
     while at < part.len() {
-        let open = part[at..].find(OPEN).map_or(part.len(), |i| at + i);
+        let open = part[at..].find(BOX_OPEN).map_or(part.len(), |i| at + i);
         if open > at {
             let text = &part[at..open];
-            let marks = ["<think>", "</think>", "<answer>", "</answer>", CLOSE];
-            let first = marks.into_iter().filter_map(|mark| text.find(mark).map(|i| (i, mark))).min();
+            let first = MARKS.into_iter().filter_map(|mark| text.find(mark).map(|i| (i, mark))).min();
             if let Some((i, mark)) = first {
                 return Err(GrammarError::Misplaced { mark, offset: offset + at + i });
             }
@@ -127,23 +125,23 @@ fn spans(part: &str, offset: usize) -> Result<Vec<Span>, GrammarError> {
         if open == part.len() {
             break;
         }
-        let inner = open + OPEN.len();
+        let inner = open + BOX_OPEN.len();
         let close = part[inner..]
-            .find(CLOSE)
+            .find(BOX_CLOSE)
             .map(|i| inner + i)
-            .ok_or(GrammarError::Missing { mark: CLOSE, offset: offset + part.len() })?;
+            .ok_or(GrammarError::Missing { mark: BOX_CLOSE, offset: offset + part.len() })?;
         out.push(Span::Box(numbers(&part[inner..close]).ok_or_else(|| GrammarError::BadBox {
             offset: offset + open,
             text: part[inner..close].chars().take(60).collect(),
         })?));
-        at = close + CLOSE.len();
+        at = close + BOX_CLOSE.len();
     }
     Ok(out)
 }
 
 /// Six integers from 0 to 255 between commas.
 fn numbers(text: &str) -> Option<TextBox> {
-    let mut all = [0u8; 6];
+    let mut all = [0u8; BOX_NUMBERS];
     let mut parts = text.split(',');
     for n in &mut all {
         let word = parts.next()?.trim();
@@ -190,11 +188,12 @@ impl fmt::Display for Parsed {
                 Span::Box(b) => b.fmt(f),
             })
         };
-        f.write_str("<think>")?;
+        f.write_str(THINK_OPEN)?;
         write(f, &self.think)?;
-        f.write_str("</think><answer>")?;
+        f.write_str(THINK_CLOSE)?;
+        f.write_str(ANSWER_OPEN)?;
         write(f, &self.answer)?;
-        f.write_str("</answer>")
+        f.write_str(ANSWER_CLOSE)
     }
 }
 

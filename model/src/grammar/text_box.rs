@@ -4,6 +4,8 @@ use std::fmt;
 
 use vantage_scene::{Aabb, OrientedBox};
 
+use super::marks::{BOX_CLOSE, BOX_OPEN};
+
 /// Steps of a coordinate.
 const STEPS: f64 = 255.0;
 /// Shortest side of the bounds that coordinates are divided by, metres.
@@ -50,7 +52,7 @@ impl TextBox {
 impl fmt::Display for TextBox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ([x, y, z], [w, h, l]) = (self.center, self.extent);
-        write!(f, "<obj>{x}, {y}, {z}, {w}, {h}, {l}</obj>")
+        write!(f, "{BOX_OPEN}{x}, {y}, {z}, {w}, {h}, {l}{BOX_CLOSE}")
     }
 }
 

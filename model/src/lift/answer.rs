@@ -112,7 +112,8 @@ impl LiftReasoner {
         let encode_ms = millis(start) - select_ms;
 
         let mut first_token_ms = None;
-        let reply = ReplyOptions { max_tokens: options.max_tokens, deadline: options.deadline, sampling: None };
+        let reply =
+            ReplyOptions { max_tokens: options.max_tokens, deadline: options.deadline, ..ReplyOptions::default() };
         let mut stopped = false;
         let (mut raw, mut lifted) = (String::new(), Vec::new());
         self.report.clear();

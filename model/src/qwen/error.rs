@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::ModelError;
+use crate::grammar::TokenFilterError;
 use crate::vision::qwen::{Grid, QwenVisionError};
 
 /// Why a Qwen2.5-VL model could not be loaded or asked.
@@ -71,6 +72,9 @@ pub enum QwenError {
         /// `max_position_embeddings`.
         limit: usize,
     },
+    /// The text cannot be kept in the grammar.
+    #[error(transparent)]
+    Grammar(#[from] TokenFilterError),
     /// A part of the model that is not specific to Qwen.
     #[error(transparent)]
     Model(#[from] ModelError),

@@ -15,12 +15,15 @@ mod fields;
 mod generation_config;
 mod model;
 mod positions;
+mod reply;
+mod token_bytes;
 mod tokenizer;
 
 pub use chat_template::{ChatTemplate, Message, Part, Piece, Role};
 pub use config::{QwenConfig, QwenTextConfig, VisualTokenIds};
 pub use error::QwenError;
 pub use generation_config::GenerationDefaults;
-pub use model::{Ending, QwenVl, Reply, ReplyOptions};
+pub use model::QwenVl;
 pub use positions::{PlacedPrompt, place_images};
+pub use reply::{Ending, Reply, ReplyOptions};
 pub use tokenizer::{QwenTokenStream, QwenTokenizer};

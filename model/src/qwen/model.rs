@@ -12,8 +12,10 @@ use super::config::{QwenConfig, QwenTextConfig};
 use super::error::{QwenError, read_file};
 use super::generation_config::GenerationDefaults;
 use super::positions::{PlacedPrompt, place_images};
+use super::reply::{Ending, Reply, ReplyOptions};
 use super::tokenizer::{QwenTokenStream, QwenTokenizer};
 use crate::decoder::{Decoder, KvCache};
+use crate::grammar::TokenFilter;
 use crate::memory::MemoryPlan;
 use crate::sampling::{Sampler, SamplerConfig};
 use crate::vision::qwen::{Grid, QwenPreprocessor, QwenVision, QwenVisionConfig};
@@ -24,53 +26,6 @@ const CHUNK: usize = 256;
 const MAX_JSON: u64 = 1 << 24;
 /// What marks are called in every Qwen tokenizer.
 const IMAGE_MARK: &str = "<|image_pad|>";
-
-/// How a reply is written.
-#[derive(Debug, Clone)]
-pub struct ReplyOptions {
-    /// Most tokens.
-    pub max_tokens: usize,
-    /// No token is begun after this.
-    pub deadline: Option<Instant>,
-    /// How tokens are chosen; None as the model's generation_config.json says.
-    pub sampling: Option<SamplerConfig>,
-}
-
-impl Default for ReplyOptions {
-    fn default() -> Self {
-        Self { max_tokens: 512, deadline: None, sampling: None }
-    }
-}
-
-/// Why a reply ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// The model wrote its end token.
-    Finished,
-    /// The token budget was spent.
-    Budget,
-    /// The deadline passed.
-    Deadline,
-    /// The caller stopped it.
-    Cancelled,
-}
-
-/// What was written.
-#[derive(Debug, Clone)]
-pub struct Reply {
-    /// The text, without marks.
-    pub text: String,
-    /// Its tokens.
-    pub tokens: Vec<u32>,
-    /// Why it ended.
-    pub ending: Ending,
-    /// Tokens of the prompt.
-    pub prompt_tokens: usize,
-    /// Those of them that were read for an earlier prompt and not again.
-    pub reused_tokens: usize,
-    /// From the call to the first token, milliseconds; None where there was none.
-    pub first_token_ms: Option<f64>,
-}
 
 /// A loaded Qwen2.5-VL, and what it read last.
 pub struct QwenVl {
@@ -84,6 +39,8 @@ pub struct QwenVl {
     placement: Placement,
     placed: Vec<Placed>,
     read: Option<Read>,
+    /// Made when it is first needed.
+    filter: Option<TokenFilter>,
 }
 
 /// The tokens whose keys and values are cached.
@@ -153,7 +110,19 @@ impl QwenVl {
         let (vision, decoder) = parts(&config, &vision_config, &reader);
         reader.finish()?;
         let placed = reader.placed();
-        Ok(Self { config, tokenizer, template, preprocessor, defaults, vision, decoder, placement, placed, read: None })
+        Ok(Self {
+            config,
+            tokenizer,
+            template,
+            preprocessor,
+            defaults,
+            vision,
+            decoder,
+            placement,
+            placed,
+            read: None,
+            filter: None,
+        })
     }
 
     /// Its weights, and the bytes that each takes.
@@ -164,6 +133,23 @@ impl QwenVl {
     /// The model's sizes.
     pub fn config(&self) -> &QwenConfig {
         &self.config
+    }
+
+    /// Tokens of the shortest reply that the grammar allows, the least `max_tokens` of a reply in it. The first call, of this or
+    /// for a reply in the grammar, looks at the whole vocabulary.
+    ///
+    /// # Errors
+    /// [`QwenError`] where the tokenizer's tokens cannot be kept in the grammar.
+    pub fn least_grammar_tokens(&mut self) -> Result<usize, QwenError> {
+        Ok(self.filter()?.least_tokens())
+    }
+
+    fn filter(&mut self) -> Result<&mut TokenFilter, QwenError> {
+        let filter = match self.filter.take() {
+            Some(filter) => filter,
+            None => TokenFilter::new(&self.tokenizer.token_bytes()?, &self.defaults.end_tokens)?,
+        };
+        Ok(self.filter.insert(filter))
     }
 
     /// Forgets what was read.
@@ -249,6 +235,7 @@ impl QwenVl {
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Reply, QwenError> {
         let start = Instant::now();
+        let mut guide = if options.grammar { Some(self.filter()?.start(options.max_tokens)?) } else { None };
         let (prompt, _) = self.place(ids, images)?;
         let prompt_tokens = prompt.ids.len();
         let (mut cache, reused_tokens) = self.reusable(&prompt, images, options.max_tokens);
@@ -285,6 +272,7 @@ impl QwenVl {
         sampler.note(&prompt.ids);
         let mut stream = QwenTokenStream::new(&self.tokenizer);
         let mut next_position = prompt.next;
+        let mut filter = self.filter.as_mut();
         while let Some(state) = hidden.take() {
             if reply.tokens.len() >= options.max_tokens {
                 break;
@@ -292,6 +280,9 @@ impl QwenVl {
             let [_, tokens, width] = state.dims();
             let last = state.narrow(1, tokens - 1, 1).reshape([1, width]);
             let mut logits: Vec<f32> = self.decoder.logits(last).into_data().iter::<f32>().collect();
+            if let (Some(filter), Some(guide)) = (&mut filter, &guide) {
+                filter.mask(guide).apply(&mut logits);
+            }
             let token = sampler.choose(&mut logits);
             if self.defaults.end_tokens.contains(&token) {
                 reply.ending = Ending::Finished;
@@ -299,9 +290,20 @@ impl QwenVl {
             }
             reply.first_token_ms.get_or_insert_with(|| start.elapsed().as_secs_f64() * 1e3);
             reply.tokens.push(token);
+            let mut is_whole = false;
+            if let (Some(filter), Some(guide)) = (&filter, &mut guide) {
+                filter.advance(guide, token);
+                is_whole = filter.is_done(guide);
+            }
             let text = stream.push(token)?;
             reply.text += &text;
             stop = stopped(on_text, &text);
+            if is_whole {
+                // only the end may follow, so the model is not asked, and a deadline is met
+                reply.ending = Ending::Finished;
+                stop = stop.filter(|ending| *ending == Ending::Cancelled);
+                break;
+            }
             if stop.is_some() || reply.tokens.len() >= options.max_tokens {
                 break;
             }

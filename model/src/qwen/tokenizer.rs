@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::chat_template::Piece;
 use super::error::{QwenError, read_file};
+use super::token_bytes::token_bytes;
 
 const FILE: &str = "tokenizer.json";
 /// Qwen2.5's has 7 MB.
@@ -119,6 +120,14 @@ impl QwenTokenizer {
     /// [`QwenError::Tokenizer`] from the tokenizer.
     pub fn decode(&self, ids: &[u32]) -> Result<String, QwenError> {
         self.marked.decode(ids, true).map_err(|e| self.fault(e.to_string()))
+    }
+
+    /// The bytes that each token writes, by its id; None for ids of no token and for marks that [`Self::decode`] leaves out.
+    ///
+    /// # Errors
+    /// [`QwenError::Tokenizer`] where tokens are no bytes, but something that only a sequence of them gives.
+    pub fn token_bytes(&self) -> Result<Vec<Option<Vec<u8>>>, QwenError> {
+        token_bytes(&self.marked).map_err(|reason| self.fault(reason))
     }
 
     fn fault(&self, reason: String) -> QwenError {
