@@ -64,7 +64,9 @@ impl Differences {
         for n in 0..4 {
             self.add(&format!("{name} BLEU-{}", n + 1), bleus.corpus[n], number(&expected["bleu"][n]));
         }
-        for (metric, score) in [("rouge_l", rouge_l(captions)), ("meteor", meteor(captions)), ("cider", cider(captions))] {
+        for (metric, score) in
+            [("rouge_l", rouge_l(captions)), ("meteor", meteor(captions)), ("cider", cider(captions))]
+        {
             self.add(&format!("{name} {metric}"), score.corpus, number(&expected[metric]));
         }
     }
@@ -160,7 +162,10 @@ fn compare(printed: &str, said: &str) {
     let (part, whole) = (number(&found["corpus"]["meteor"]), number(&found["corpus"]["meteor_full"]));
     let each = list(&found["captions"]).iter().map(|c| number(&c["meteor_full"]) - number(&c["meteor"]));
     let (low, high) = each.fold((0.0f64, 0.0f64), |(low, high), d| (low.min(d), high.max(d)));
-    eprintln!("{said}, {}: METEOR with synonyms and paraphrases {whole:.5}, without {part:.5}, of one caption {low:+.4} to {high:+.4}", found["versions"]);
+    eprintln!(
+        "{said}, {}: METEOR with synonyms and paraphrases {whole:.5}, without {part:.5}, of one caption {low:+.4} to {high:+.4}",
+        found["versions"]
+    );
     for (metric, most) in &differences.0 {
         eprintln!("  {metric:<22} within {most:.1e}");
     }

@@ -152,8 +152,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
                 tally.random_25 += usize::from(random_proposal_iou(&clusters, &truth, &mut rng) >= 0.25);
             } else {
                 tally.answered += 1;
-                tally.right +=
-                    usize::from(answer.grammar_valid && exact_match(&answer.answer, &question.answers));
+                tally.right += usize::from(answer.grammar_valid && exact_match(&answer.answer, &question.answers));
                 if let Some(first) = question.answers.first() {
                     majority.add(&kind, first);
                 }

@@ -80,13 +80,13 @@ mod tests {
 
     #[test]
     fn counted_by_hand() {
-        // 6 of 7 words, 4 of 6 pairs, 2 of 5 triples, 1 of 4 quadruples; as long as the nearer reference.
+        // 6 of 7 words, 4 of 6 pairs, 3 of 5 triples, 2 of 4 quadruples; as long as the nearer reference.
         let words = Words::of("the cat is on the red mat", &["the cat is on the mat", "there is a cat on the mat"]);
         let found = bleu(std::slice::from_ref(&words));
         near(found.corpus[0], 6.0 / 7.0);
         near(found.corpus[1], (6.0f64 / 7.0 * 4.0 / 6.0).sqrt());
-        near(found.corpus[2], (6.0f64 / 7.0 * 4.0 / 6.0 * 2.0 / 5.0).cbrt());
-        near(found.corpus[3], (6.0f64 / 7.0 * 4.0 / 6.0 * 2.0 / 5.0 / 4.0).powf(0.25));
+        near(found.corpus[2], (6.0f64 / 7.0 * 4.0 / 6.0 * 3.0 / 5.0).cbrt());
+        near(found.corpus[3], (6.0f64 / 7.0 * 4.0 / 6.0 * 3.0 / 5.0 * 2.0 / 4.0).powf(0.25));
         assert_eq!(found.each, vec![found.corpus]);
     }
 
@@ -99,7 +99,12 @@ mod tests {
     #[test]
     fn nothing_scores_nothing() {
         let none: [&str; 0] = [];
-        for words in [Words::of("", &["a chair"]), Words::of("a chair", &[""]), Words::of("a chair", &none), Words::of("", &none)] {
+        for words in [
+            Words::of("", &["a chair"]),
+            Words::of("a chair", &[""]),
+            Words::of("a chair", &none),
+            Words::of("", &none),
+        ] {
             assert!(bleu(&[words]).corpus.iter().all(|s| (0.0..1e-6).contains(s)));
         }
         assert!(bleu(&[]).corpus.iter().all(|s| (0.0..1e-6).contains(s)));

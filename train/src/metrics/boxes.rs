@@ -93,13 +93,13 @@ mod tests {
 
     #[test]
     fn the_whole_counts_not_the_first_choice() {
-        // The nearest pair is (0, 0), but taking it leaves found 1 with nothing.
-        let found = [cube(0.0), cube(-0.5)];
-        let truth = [cube(0.1), cube(0.8)];
+        // The best pair is (0, 0), a shift of 0.25; taking it leaves only a shift of 0.85 for the other two.
+        let found = [cube(0.0), cube(0.55)];
+        let truth = [cube(0.25), cube(-0.3)];
         let matching = match_boxes(&found, &truth);
         assert_eq!(matching.pairs.iter().map(|p| (p.0, p.1)).collect::<Vec<_>>(), [(0, 1), (1, 0)]);
-        // Overlaps of unit cubes shifted by 0.8 and 0.6: 0.2 / 1.8 and 0.4 / 1.6; of (0, 0) alone: 0.9 / 1.1.
-        assert!((matching.score - (0.2 / 1.8 + 0.4 / 1.6) / 2.0).abs() < 1e-12);
+        // Unit cubes shifted by 0.3 overlap by 0.7 of 1.3.
+        assert!((matching.score - 0.7 / 1.3).abs() < 1e-12, "{matching:?}");
     }
 
     #[test]

@@ -59,7 +59,8 @@ mod tests {
         let there = [0.0, 10.0, 20.0, 30.0]
             .map(|x| DescribedObject { bbox: cube(x), references: vec!["a red chair".to_owned()] });
         // The first is said twice, the nearer one right; the second is shifted by 0.5 (overlap 1/3); one is made up.
-        let said = [said(0.2, "a blue desk"), said(0.1, "a red chair"), said(10.5, "a red chair"), said(50.0, "a lamp")];
+        let said =
+            [said(0.2, "a blue desk"), said(0.1, "a red chair"), said(10.5, "a red chair"), said(50.0, "a lamp")];
         let mean = |k: f64| rouge_l(&captions_of_found(&said, &there, k)).corpus;
         assert!((mean(0.25) - 0.5).abs() < 1e-12);
         assert!((mean(0.5) - 0.25).abs() < 1e-12);

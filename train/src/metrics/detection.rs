@@ -60,7 +60,10 @@ pub fn mean_average_precision(found: &[Detection], there: &[Labelled], threshold
         .map(|(class, mut list)| {
             let sureness = |d: &Detection| if d.score.is_nan() { f64::NEG_INFINITY } else { d.score };
             list.sort_by(|a, b| sureness(b).total_cmp(&sureness(a)));
-            ClassPrecision { class: class.to_owned(), average_precision: average_precision(&list, there, class, threshold) }
+            ClassPrecision {
+                class: class.to_owned(),
+                average_precision: average_precision(&list, there, class, threshold),
+            }
         })
         .collect();
     let sum: f64 = classes.iter().map(|c| c.average_precision).sum();
@@ -121,13 +124,13 @@ mod tests {
     fn counted_by_hand() {
         let there = [object(0, "chair", 0.0), object(0, "chair", 5.0), object(1, "chair", 0.0), object(1, "desk", 9.0)];
         let found = [
-            detection(0, "chair", 0.1, 0.9),  // right: precision 1
-            detection(1, "chair", 7.0, 0.8),  // wrong
-            detection(0, "chair", 0.0, 0.7),  // wrong: found before
-            detection(1, "chair", 0.5, 0.6),  // overlap 1/3: right at 0.25, precision 2/4
-            detection(0, "chair", 5.0, 0.5),  // right: precision 3/5, or 2/5 at 0.5
-            detection(0, "lamp", 0.0, 0.99),  // no such class
-            detection(2, "desk", 9.0, 0.99),  // no such scene: wrong
+            detection(0, "chair", 0.1, 0.9),     // right: precision 1
+            detection(1, "chair", 7.0, 0.8),     // wrong
+            detection(0, "chair", 0.0, 0.7),     // wrong: found before
+            detection(1, "chair", 0.5, 0.6),     // overlap 1/3: right at 0.25, precision 2/4
+            detection(0, "chair", 5.0, 0.5),     // right: precision 3/5, or 2/5 at 0.5
+            detection(0, "lamp", 0.0, 0.99),     // no such class
+            detection(2, "desk", 9.0, 0.99),     // no such scene: wrong
             detection(1, "desk", 9.0, f64::NAN), // right: precision 1/2
         ];
         let at = |threshold: f64| mean_average_precision(&found, &there, threshold);

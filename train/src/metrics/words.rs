@@ -24,14 +24,15 @@ pub fn normal_form(text: &str) -> String {
 
 /// Abbreviations that keep their full stop (of the tokeniser's list, those that a caption may hold).
 const ABBREVIATIONS: [&str; 48] = [
-    "al", "apr", "assn", "assoc", "aug", "ave", "bldg", "blvd", "bros", "co", "corp", "dec", "dept", "dr", "elec", "est",
-    "etc", "ext", "feb", "fri", "ft", "inc", "intl", "jan", "jr", "jul", "jun", "ltd", "mar", "mfg", "mon", "mr",
-    "mrs", "ms", "mt", "nov", "oct", "prof", "rd", "sept", "sq", "sr", "st", "tel", "thu", "tue", "vs", "wed",
+    "al", "apr", "assn", "assoc", "aug", "ave", "bldg", "blvd", "bros", "co", "corp", "dec", "dept", "dr", "elec",
+    "est", "etc", "ext", "feb", "fri", "ft", "inc", "intl", "jan", "jr", "jul", "jun", "ltd", "mar", "mfg", "mon",
+    "mr", "mrs", "ms", "mt", "nov", "oct", "prof", "rd", "sept", "sq", "sr", "st", "tel", "thu", "tue", "vs", "wed",
 ];
 /// Abbreviations that keep their full stop before a number.
 const BEFORE_NUMBERS: [&str; 4] = ["no", "art", "pp", "fig"];
 /// Words written as one that are two, with the length of the first.
-const JOINED: [(&str, usize); 6] = [("cannot", 3), ("gonna", 3), ("gotta", 3), ("wanna", 3), ("lemme", 3), ("gimme", 3)];
+const JOINED: [(&str, usize); 6] =
+    [("cannot", 3), ("gonna", 3), ("gotta", 3), ("wanna", 3), ("lemme", 3), ("gimme", 3)];
 /// Endings after an apostrophe that are words of their own.
 const CLITICS: [&str; 6] = ["s", "m", "d", "re", "ve", "ll"];
 
@@ -247,7 +248,10 @@ mod tests {
     fn punctuation_goes_and_clitics_stand_alone() {
         for (text, expected) in [
             ("A chair, next to the desk.", "a chair next to the desk"),
-            ("The chair's legs; it isn't the desks' (or is it?)", "the chair 's legs it is n't the desks -lrb- or is it -rrb-"),
+            (
+                "The chair's legs; it isn't the desks' (or is it?)",
+                "the chair 's legs it is n't the desks -lrb- or is it -rrb-",
+            ),
             ("dark-brown -- L-shaped - couch!", "dark-brown l-shaped couch"),
             ("2.5m 10cm 1,000 #2 $5 50% 12:30 -1", "2.5 m 10cm 1,000 # 2 $ 5 50 % 12:30 -1"),
             ("“curly” ‘quotes’ don’t — stay…", "curly quotes do n't stay"),

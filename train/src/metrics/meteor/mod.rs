@@ -79,7 +79,8 @@ impl Sums {
             weighted(of(&self.content), of(&self.function))
                 / weighted((self.length[side] - function) as f64, function as f64)
         };
-        let matched: [usize; 2] = std::array::from_fn(|s| (0..2).map(|k| self.content[k][s] + self.function[k][s]).sum());
+        let matched: [usize; 2] =
+            std::array::from_fn(|s| (0..2).map(|k| self.content[k][s] + self.function[k][s]).sum());
         if matched[0] == 0 {
             return 0.0;
         }
