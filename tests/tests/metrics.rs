@@ -175,7 +175,7 @@ fn compare(printed: &str, said: &str) {
     }
 }
 
-/// The sample is `metrics_reference.py 1 40 32`.
+/// The sample is `metrics_reference.py 1 38 32`.
 #[test]
 fn metrics_equal_the_kept_scores_of_the_public_scorers() {
     let path = root().join("tests/fixtures/metrics.json");

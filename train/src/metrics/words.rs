@@ -224,9 +224,6 @@ impl Chunk<'_> {
 
     /// Whether the full stop after `word`, which ends at `next`, belongs to it.
     fn keeps_stop(&self, word: &str, next: usize) -> bool {
-        if self.at(next) == Some('.') {
-            return false;
-        }
         let number = if next < self.chars.len() { self.digit(next) } else { self.number_next };
         let one_letter = |part: &str| part.chars().count() == 1 && part.chars().all(char::is_alphabetic);
         word.split('.').all(one_letter)
@@ -260,6 +257,7 @@ mod tests {
             ("and/or tv/ w/ 3/4 a&b", "and/or tv / w / 3/4 a & b"),
             ("what?? really?", "what ?? really"),
             ("it is one.The end", "it is one.the end"),
+            ("the t.v.. is it", "the t.v. is it"),
             ("", ""),
             (" ... -- !", ""),
         ] {
