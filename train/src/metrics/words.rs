@@ -40,8 +40,8 @@ const CLITICS: [&str; 6] = ["s", "m", "d", "re", "ve", "ll"];
 /// pycocoevalcap's `PTBTokenizer` (Stanford CoreNLP 3.4.1 `-preserveLines -lowerCase`, then its list of punctuation),
 /// its oddities included: brackets stay as `-lrb-` and so on, runs such as `??` stay.
 ///
-/// Known to differ: URLs, e-mail addresses and emoticons, ordinal and fraction signs, abbreviations that are not in
-/// [`ABBREVIATIONS`], `y'all`, `rock'n'roll`, `more'n`.
+/// Known to differ: URLs, e-mail addresses and emoticons, ordinal and fraction signs, abbreviations that are not among
+/// the listed ones, `no.` at the end of a text, `y'all`, `rock'n'roll` and `more'n`.
 pub fn tokens(text: &str) -> Vec<String> {
     let mut out = Vec::new();
     let lower = text.to_lowercase();
@@ -104,7 +104,7 @@ impl Chunk<'_> {
     fn split(mut self) {
         let mut i = 0;
         while let Some(c) = self.at(i) {
-            let signed = matches!(c, '-' | '+' | '.') && self.digit(i + 1);
+            let signed = matches!(c, '-' | '+' | '.' | ',' | ':') && self.digit(i + 1);
             i = match c {
                 c if c.is_alphanumeric() => self.word(i),
                 '-' | '.' if self.at(i + 1) == Some(c) => i + self.run(i, |x| x == c),
@@ -173,8 +173,9 @@ impl Chunk<'_> {
             let to = self.number_end(from);
             let whole = self.chars[from..to].iter().all(char::is_ascii_digit);
             if !whole || !(self.word_char(to) || self.joint(to)) {
-                self.push(from, to);
-                return to;
+                let end = to + usize::from(whole && self.at(to) == Some('.') && self.clause_goes_on(to + 1));
+                self.push(from, end);
+                return end;
             }
         }
         let mut i = from;
@@ -184,24 +185,28 @@ impl Chunk<'_> {
         self.letters(from, i)
     }
 
-    /// Whether the sign at `i` lies within a word: `dark-brown`, `and/or`, `room_2`, `o'clock`, `table.it`.
+    /// Whether the sign at `i` lies within a word: `dark-brown`, `and/or`, `room_2`, `o'clock`, `d'art`, `table.it`, `so?yes`.
     fn joint(&self, i: usize) -> bool {
         if i == 0 || !self.word_char(i - 1) || !self.word_char(i + 1) {
             return false;
         }
         match self.at(i) {
             Some('-' | '/' | '_' | '@') => true,
-            Some('.') => self.letter(i - 1) && self.letter(i + 1),
-            Some('\'') => self.letter(i - 1) && self.letter(i + 1) && self.clitic_end(i).is_none(),
+            Some('.' | '!' | '?') => self.letter(i - 1) && self.letter(i + 1),
+            Some('\'') => {
+                let elided = matches!(self.at(i - 1), Some('o' | 'd' | 'l')) && (i < 2 || !self.word_char(i - 2));
+                let negated = self.at(i - 1) == Some('n') && self.at(i + 1) == Some('t') && !self.word_char(i + 2);
+                negated || (elided && self.letter(i + 1) && !self.is_clitic(i))
+            }
             _ => false,
         }
     }
 
-    /// Where the clitic that starts with the apostrophe at `i` ends, when there is one.
-    fn clitic_end(&self, i: usize) -> Option<usize> {
+    /// Whether the apostrophe at `i` starts a clitic.
+    fn is_clitic(&self, i: usize) -> bool {
         let to = i + 1 + self.run(i + 1, char::is_alphanumeric);
         let rest: String = self.chars[i + 1..to].iter().collect();
-        CLITICS.contains(&rest.as_str()).then_some(to)
+        CLITICS.contains(&rest.as_str())
     }
 
     /// Pushes the word of `from..to` in its parts, and returns where it ends.
@@ -217,7 +222,7 @@ impl Chunk<'_> {
             self.push(cut, to);
             return to;
         }
-        let end = if self.at(to) == Some('.') && self.keeps_stop(&word, to + 1) { to + 1 } else { to };
+        let end = to + usize::from(self.at(to) == Some('.') && self.keeps_stop(&word, to + 1));
         self.push(from, end);
         end
     }
@@ -230,6 +235,12 @@ impl Chunk<'_> {
             || word == "ph.d"
             || ABBREVIATIONS.contains(&word)
             || (number && BEFORE_NUMBERS.contains(&word))
+            || self.clause_goes_on(next)
+    }
+
+    /// Whether a full stop that ends at `next` is followed by a sign that does not follow a sentence.
+    fn clause_goes_on(&self, next: usize) -> bool {
+        matches!(self.at(next), Some(',' | ';' | ':'))
     }
 }
 
@@ -258,6 +269,8 @@ mod tests {
             ("what?? really?", "what ?? really"),
             ("it is one.The end", "it is one.the end"),
             ("the t.v.. is it", "the t.v. is it"),
+            ("is it?yes! 7., 3.5.,", "is it?yes 7. 3.5"),
+            ("approx., a d'art a'if", "approx. a d'art a if"),
             ("", ""),
             (" ... -- !", ""),
         ] {

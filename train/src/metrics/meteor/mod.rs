@@ -99,8 +99,9 @@ impl Sums {
 
 /// METEOR 1.5 (Denkowski and Lavie 2014) with its constants for English and two of its four matchers: the synonyms of
 /// `WordNet` and the table of paraphrases are not part of Vantage. Scores equal those of `meteor-1.5.jar -norm -m 'exact
-/// stem' -w '1.0 0.6'`; what the two others add is printed by the test beside the public scorers. A caption takes its best reference; the corpus has one
-/// score of all counts together. A caption or reference without words scores 0.
+/// stem' -w '1.0 0.6'`; what the two others add is printed by the test beside the public scorers. The jar compares words
+/// by a hash of 32 bits, by which a few that differ are the same (`eo` and `g1`); here they are not. A caption takes its
+/// best reference; the corpus has one score of all counts together. A caption or reference without words scores 0.
 pub fn meteor(captions: &[Words]) -> Scored<f64> {
     let function_words: HashSet<&str> = FUNCTION_WORDS.split_whitespace().collect();
     let is_function = |word: &String| function_words.contains(word.as_str());

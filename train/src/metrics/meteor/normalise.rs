@@ -45,6 +45,7 @@ fn parts(word: &str) -> Vec<String> {
             '\'' if last.is_ascii_digit() && next == 's' => spaced.push_str(" '"),
             '\'' if last.is_ascii_digit() && next.is_alphabetic() => spaced.push(c),
             '\'' => spaced.push_str(" ' "),
+            ',' if !(last.is_ascii_digit() && next.is_ascii_digit()) => spaced.push_str(" , "),
             '.' | ',' | '-' | '`' => spaced.push(c),
             c if c.is_alphanumeric() => spaced.push(c),
             c => spaced.extend([' ', c, ' ']),
@@ -62,7 +63,7 @@ mod tests {
         for (text, expected) in [
             ("dark-brown a-b-c -1 -lrb-", "dark brown a b-c -1 -lrb-"),
             ("is n't 's chair o'clock '90s", "is n 't ' s chair o 'clock ' 90s"),
-            ("3/4 1,000 2.5 $ 50 % x_2", "3 / 4 1,000 2.5 $ 50 % x _ 2"),
+            ("3/4 1,000 ,5 2.5 $ 50 % x_2", "3 / 4 1,000 , 5 2.5 $ 50 % x _ 2"),
             ("u.s. e.g. etc. chair etc. 5 vs. 5 etc.", "us eg etc. chair etc . 5 vs. 5 etc ."),
         ] {
             let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
