@@ -4,5 +4,6 @@
 pub mod dataset;
 pub mod eval;
 pub mod grpo;
+pub mod metrics;
 pub mod rooms;
 pub mod sft;

@@ -48,23 +48,26 @@ pub(crate) const VULKAN: &[Need] = &[Need {
     },
 }];
 
-/// Shared libraries that Open3D's wheel takes from the system.
-pub(crate) const PEERS: &[Need] = &[Need {
-    what: "the system libraries of Open3D",
-    packages: &["libegl1", "libgl1", "libgomp1", "libidn2-0", "libudev1", "libusb-1.0-0", "libx11-6"],
-    present: || {
-        let needed = [
-            "libEGL.so.1",
-            "libGL.so.1",
-            "libgomp.so.1",
-            "libidn2.so.0",
-            "libudev.so.1",
-            "libusb-1.0.so.0",
-            "libX11.so.6",
-        ];
-        needed.iter().all(|name| library_folders().iter().any(|folder| folder.join(name).exists()))
+/// Shared libraries that Open3D's wheel takes from the system, and Java, in which pycocoevalcap's tokeniser and METEOR are written.
+pub(crate) const PEERS: &[Need] = &[
+    Need {
+        what: "the system libraries of Open3D",
+        packages: &["libegl1", "libgl1", "libgomp1", "libidn2-0", "libudev1", "libusb-1.0-0", "libx11-6"],
+        present: || {
+            let needed = [
+                "libEGL.so.1",
+                "libGL.so.1",
+                "libgomp.so.1",
+                "libidn2.so.0",
+                "libudev.so.1",
+                "libusb-1.0.so.0",
+                "libX11.so.6",
+            ];
+            needed.iter().all(|name| library_folders().iter().any(|folder| folder.join(name).exists()))
+        },
     },
-}];
+    Need { what: "Java", packages: &["default-jre-headless"], present: || on_path("java").is_some() },
+];
 
 /// Looks for every need; installs the packages of those missing, or fails with the command to run.
 pub(crate) fn ensure(layout: &Layout, needs: &[&[Need]]) -> Result<()> {

@@ -9,12 +9,12 @@ use crate::layout::Layout;
 use crate::process::Step;
 use crate::{apt, python, stamp};
 
-/// Open3D fuses the same frames; its map is what ours is measured against.
+/// Open3D fuses the same frames, OpenCV bends the same points, pycocoevalcap and shapely score the same captions and boxes.
 const PEERS: Peers = Peers {
     name: "peers",
-    step: "installing the heavy peers (Open3D)",
+    step: "installing the heavy peers (Open3D, OpenCV, pycocoevalcap, shapely)",
     requirements: include_str!("peers-requirements.txt"),
-    probe: "import open3d; print(open3d.__version__)",
+    probe: "import open3d, pycocoevalcap.bleu.bleu, shapely; print(open3d.__version__, shapely.__version__)",
 };
 /// transformers computes the same models.
 const REFERENCE: Peers = Peers {

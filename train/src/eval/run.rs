@@ -16,6 +16,7 @@ use vantage_scene::{proposals, shell_mask};
 
 use super::baseline::{MajorityAnswer, random_proposal_iou};
 use crate::dataset::make_scene;
+use crate::metrics::exact_match;
 use crate::rooms::{RecordConfig, RoomConfig, generate, questions};
 use crate::sft::run::FIRST_TRAINING_SEED;
 
@@ -151,9 +152,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
                 tally.random_25 += usize::from(random_proposal_iou(&clusters, &truth, &mut rng) >= 0.25);
             } else {
                 tally.answered += 1;
-                let said = normal_form(&answer.answer);
-                tally.right +=
-                    usize::from(answer.grammar_valid && question.answers.iter().any(|a| normal_form(a) == said));
+                tally.right += usize::from(answer.grammar_valid && exact_match(&answer.answer, &question.answers));
                 if let Some(first) = question.answers.first() {
                     majority.add(&kind, first);
                 }
@@ -189,12 +188,6 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     }
     records.push(record("eval", None, &all, majority.right_in_all()));
     print(&records, args.json)
-}
-
-/// Lower case, words alone, one space between: what exact match compares.
-fn normal_form(text: &str) -> String {
-    let words: String = text.chars().map(|c| if c.is_alphanumeric() { c.to_ascii_lowercase() } else { ' ' }).collect();
-    words.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn record(kind: &'static str, question_type: Option<String>, t: &Tally, majority_right: usize) -> Record {
@@ -238,15 +231,4 @@ fn print(records: &[Record], json: bool) -> Result<()> {
         ))?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn exact_match_ignores_case_and_punctuation() {
-        assert_eq!(normal_form(" Night stand. "), normal_form("night  stand"));
-        assert_ne!(normal_form("red"), normal_form("dark red"));
-    }
 }
