@@ -16,13 +16,18 @@ pub use adapter::AdapterError;
 use adapter::Adapter;
 
 use crate::error::ModelError;
-use crate::packed::{CODES, GROUP, MatrixType, PackedMatrix, SCALES, code_shapes, first_not_finite};
+use crate::packed::{
+    CODES, GROUP, MatrixType, PackedMatrix, SCALES, code_shapes, first_not_finite, first_not_finite_of,
+};
 use crate::points::v3::CheckpointNames;
+use crate::weights::read_bounded;
 use crate::weights::{
     Digest, INDEX, MANIFEST, MANIFEST_VERSION, Manifest, ManifestFile, ManifestPart, RunningDigest, SINGLE,
     StoredTensor, WeightFiles, WeightFilesError,
 };
 
+/// Largest file of settings, tokenizer or text that is copied, bytes.
+const MAX_SETTINGS: u64 = 1 << 28;
 /// Largest weight file written, bytes; a tensor that is larger has one for itself.
 const SHARD: u64 = 4_000_000_000;
 /// What is copied besides the weights, where it is there.
@@ -64,6 +69,21 @@ pub enum ImportError {
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// An earlier import was broken off.
+    #[error("{0}: an earlier import was broken off there, or is still at work; remove it when it is not")]
+    Unfinished(PathBuf),
+    /// A number that the type asked for cannot hold.
+    #[error(
+        "{origin}: tensor {tensor} holds numbers that are too large for {dtype}, or become so with the adapter; take bf16 or f32"
+    )]
+    TooLarge {
+        /// The source.
+        origin: String,
+        /// The tensor.
+        tensor: String,
+        /// The type asked for.
+        dtype: &'static str,
     },
     /// The folder is not free.
     #[error("{0}: is there already; name a new folder with --out, or remove it")]
@@ -137,6 +157,12 @@ pub fn import_merged(
     dtype: Option<MatrixType>,
     on_progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Manifest, ImportError> {
+    // without a last slash, which would put what is beside the folder into it
+    let out: &Path = &out.components().collect::<PathBuf>();
+    if out.file_name().is_none() {
+        let reason = "--out must end in the name of the new folder".to_owned();
+        return Err(ImportError::Config { path: out.to_owned(), reason });
+    }
     if out.exists() {
         return Err(ImportError::Taken(out.to_owned()));
     }
@@ -153,7 +179,7 @@ pub fn import_merged(
     staging.push(".partial");
     let staging = PathBuf::from(staging);
     if staging.exists() {
-        return Err(ImportError::Taken(staging));
+        return Err(ImportError::Unfinished(staging));
     }
     at(&staging, fs::create_dir_all(&staging))?;
     let part = ManifestPart {
@@ -188,7 +214,7 @@ fn describe(source: &Path, files: WeightFiles) -> Result<Described, ImportError>
     let mut settings = Vec::new();
     for file in COPIED.iter().filter(|file| source.join(file).is_file()) {
         let path = source.join(file);
-        settings.push((*file, at(&path, fs::read(&path))?));
+        settings.push((*file, at(&path, read_bounded(&path, MAX_SETTINGS))?));
     }
     let path = if source.is_dir() { source.join(CONFIG) } else { source.to_owned() };
     let refused = |reason: String| ImportError::Config { path: path.clone(), reason };
@@ -377,9 +403,15 @@ fn write_shard(
                 }
                 put(task.tensor.bytes())?;
             }
-            Form::Floats(kind) => put(packed(1, task.tensor.len(), kind)?.float_bytes())?,
+            Form::Floats(kind) => {
+                let floats = packed(1, task.tensor.len(), kind)?;
+                let stored = kind.stored().unwrap_or(Dtype::F32);
+                fits(floats.float_bytes(), stored, kind, task.name, origin)?;
+                put(floats.float_bytes())?;
+            }
             Form::Codes(kind) => {
                 if let Some(codes) = packed(rows, columns, kind)?.codes() {
+                    fits(codes.scales, Dtype::F16, kind, task.name, origin)?;
                     put(codes.codes)?;
                     put(codes.scales)?;
                 }
@@ -391,6 +423,17 @@ fn write_shard(
     let file = at(path, out.into_inner().map_err(std::io::IntoInnerError::into_error))?;
     at(path, file.sync_all())?;
     Ok(ManifestFile { bytes, sha256: running.finish() })
+}
+
+/// Refuses numbers, or scales, that became infinite in the type that they are written in.
+fn fits(bytes: &[u8], stored: Dtype, kind: MatrixType, tensor: &str, origin: &str) -> Result<(), ImportError> {
+    match first_not_finite_of(bytes, stored) {
+        None => Ok(()),
+        Some(_) => {
+            let (origin, tensor) = (origin.to_owned(), tensor.to_owned());
+            Err(ImportError::TooLarge { origin, tensor, dtype: kind.name() })
+        }
+    }
 }
 
 fn at<T>(path: &Path, result: std::io::Result<T>) -> Result<T, ImportError> {
@@ -446,6 +489,27 @@ mod tests {
             assert!(!dir.path().join(format!("{}.partial", dtype.name())).exists());
             assert!(matches!(run(dir.path(), &out, dtype), Err(ImportError::Taken(_))));
         }
+    }
+
+    #[test]
+    fn numbers_that_the_type_cannot_hold_are_refused() {
+        let mut values = slope();
+        values[3] = 3.0e38;
+        let dir = source(&values);
+        for dtype in [MatrixType::F16, MatrixType::Int8, MatrixType::Int4] {
+            let error = run(dir.path(), &dir.path().join("out"), dtype).unwrap_err().to_string();
+            assert!(error.contains("lm_head.weight") && error.contains(dtype.name()), "{error}");
+        }
+        // a last slash names the same folder, no folder within it
+        let mut slashed = dir.path().join("out").into_os_string();
+        slashed.push("/");
+        run(dir.path(), Path::new(&slashed), MatrixType::Bf16).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
+        assert!(run(dir.path(), &dir.path().join("new/.."), MatrixType::Bf16).is_err());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
+        fs::create_dir(dir.path().join("next.partial")).unwrap();
+        let error = run(dir.path(), &dir.path().join("next"), MatrixType::Bf16).unwrap_err();
+        assert!(matches!(error, ImportError::Unfinished(_)), "{error}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde_json::Value;
 use vantage_model::lift::{LiftReasoner, ViewReader};
 use vantage_model::packed::MatrixType;
 use vantage_model::qwen::QwenVl;
-use vantage_model::weights::{Placement, WeightFiles};
+use vantage_model::weights::{Placement, WeightFiles, read_bounded};
 use vantage_model::{Answer, AskOptions, DeviceChoice, ModelError, Reasoner};
 use vantage_scene::Scene;
 
@@ -61,7 +61,7 @@ impl Architecture {
         if bytes > MAX_CONFIG_BYTES {
             bail!("{}: it has {bytes} bytes, more than any such file; is it the right one?", path.display());
         }
-        let bytes = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+        let bytes = read_bounded(&path, MAX_CONFIG_BYTES).with_context(|| format!("reading {}", path.display()))?;
         let config: Value = serde_json::from_slice(&bytes).with_context(|| path.display().to_string())?;
         if config.get("point_classes").is_some() {
             return Ok(Self::Vantage);

@@ -70,7 +70,7 @@ fn must_fail(name: &str, output: &Output, says: &[&str]) {
 }
 
 /// Name, what is done to the folder, and what must be said.
-const FAULTS: [(&str, Fault, &[&str]); 10] = [
+const FAULTS: [(&str, Fault, &[&str]); 11] = [
     (
         "truncated",
         |dir| {
@@ -90,6 +90,14 @@ const FAULTS: [(&str, Fault, &[&str]); 10] = [
     ),
     ("empty", |dir| fs::write(dir.join(WEIGHTS), b"").unwrap(), &[WEIGHTS]),
     ("no weights", |dir| fs::remove_file(dir.join(WEIGHTS)).unwrap(), &[WEIGHTS]),
+    (
+        "a pipe instead of the weights",
+        |dir| {
+            fs::remove_file(dir.join(WEIGHTS)).unwrap();
+            assert!(Command::new("mkfifo").arg(dir.join(WEIGHTS)).status().unwrap().success());
+        },
+        &[WEIGHTS, "cannot be read"],
+    ),
     ("no settings", |dir| fs::remove_file(dir.join("config.json")).unwrap(), &["config.json"]),
     (
         "a tensor is missing",

@@ -9,8 +9,8 @@ use safetensors::Dtype;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::packed::{MatrixType, PackedMatrix, floats};
-use crate::weights::{StoredTensor, WeightFiles, WeightFilesError};
+use crate::packed::{MatrixType, PackedMatrix, first_not_finite, floats};
+use crate::weights::{StoredTensor, WeightFiles, WeightFilesError, read_bounded};
 
 const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
@@ -76,6 +76,55 @@ struct Settings {
     rank_pattern: BTreeMap<String, Value>,
     #[serde(default)]
     alpha_pattern: BTreeMap<String, Value>,
+    #[serde(flatten)]
+    others: BTreeMap<String, Value>,
+}
+
+/// Fields that say nothing about what is added to the base, or are checked by the tensors themselves.
+const HARMLESS: [&str; 15] = [
+    "auto_mapping",
+    "base_model_name_or_path",
+    "exclude_modules",
+    "inference_mode",
+    "layers_pattern",
+    "layers_to_transform",
+    "lora_dropout",
+    "megatron_core",
+    "peft_version",
+    "qalora_group_size",
+    "revision",
+    "runtime_config",
+    "target_modules",
+    "task_type",
+    "ensure_weight_tying",
+];
+/// How factors may have been begun with, so that the base was left as it is.
+const PLAIN_STARTS: [&str; 3] = ["default", "gaussian", "orthogonal"];
+
+/// A field that is left at nothing.
+fn is_unset(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
+    }
+}
+
+impl Settings {
+    /// A field that this cannot know to be harmless: another kind of adapter, or one that changed the base too.
+    fn strange(&self) -> Option<String> {
+        let plain = |value: &Value| match value {
+            Value::Bool(_) | Value::Null => true,
+            Value::String(start) => PLAIN_STARTS.contains(&start.as_str()),
+            _ => false,
+        };
+        let (name, value) = self.others.iter().find(|(name, value)| match name.as_str() {
+            "init_lora_weights" => !plain(value),
+            name => !HARMLESS.contains(&name) && !is_unset(value),
+        })?;
+        Some(format!("{name} is {value}: such an adapter cannot be merged here; merge it with PEFT"))
+    }
 }
 
 impl Settings {
@@ -137,9 +186,9 @@ impl Adapter {
         if bytes > MAX_CONFIG_BYTES {
             return Err(refused(format!("it has {bytes} bytes, more than any such file")));
         }
-        let text = fs::read(&path).map_err(read)?;
+        let text = read_bounded(&path, MAX_CONFIG_BYTES).map_err(read)?;
         let settings: Settings = serde_json::from_slice(&text).map_err(|error| refused(error.to_string()))?;
-        if let Some(reason) = settings.problem() {
+        if let Some(reason) = settings.problem().or_else(|| settings.strange()) {
             return Err(refused(reason));
         }
 
@@ -155,10 +204,21 @@ impl Adapter {
             let module = name.strip_prefix(PREFIX).unwrap_or(name);
             let float = MatrixType::of_stored(tensor.dtype).is_some() && tensor.shape.len() == 2;
             let half = [".lora_A.weight", ".lora_B.weight"].map(|end| module.strip_suffix(end).filter(|_| float));
-            match half {
-                [Some(module), _] => halves.entry(module.to_owned()).or_default().0 = Some(tensor.clone()),
-                [_, Some(module)] => halves.entry(module.to_owned()).or_default().1 = Some(tensor.clone()),
-                _ => strange.push(name.to_owned()),
+            if let Some(index) = first_not_finite(tensor) {
+                let reason = format!("{name} holds values that are not finite, the first at index {index}");
+                return Err(AdapterError::Weights { path, reason });
+            }
+            let place = match half {
+                [Some(module), _] => &mut halves.entry(module.to_owned()).or_default().0,
+                [_, Some(module)] => &mut halves.entry(module.to_owned()).or_default().1,
+                _ => {
+                    strange.push(name.to_owned());
+                    continue;
+                }
+            };
+            if place.replace(tensor.clone()).is_some() {
+                let reason = format!("{name}: there are two such tensors, with and without {PREFIX}");
+                return Err(AdapterError::Weights { path, reason });
             }
         }
         let wrong = |reason: String| AdapterError::Weights { path: path.clone(), reason };
@@ -183,7 +243,10 @@ impl Adapter {
             if a.shape.first() != Some(&(settings.r as usize)) {
                 return Err(wrong(format!("{module}: lora_A is {:?}, {CONFIG} says r is {}", a.shape, settings.r)));
             }
-            factors.insert(name, Factors { a, b, scale: settings.scale() as f32 });
+            let twice = format!("{module}: the base's {name} is adapted twice");
+            if factors.insert(name, Factors { a, b, scale: settings.scale() as f32 }).is_some() {
+                return Err(wrong(twice));
+            }
         }
         if factors.is_empty() {
             return Err(wrong("it adapts no matrix".to_owned()));
@@ -291,6 +354,9 @@ mod tests {
             ("\"bias\"", "\"use_dora\": true, \"bias\"", "use_dora"),
             ("\"bias\"", "\"modules_to_save\": [\"lm_head\"], \"bias\"", "modules_to_save"),
             ("\"lora_alpha\": 3.0, ", "", "lora_alpha"),
+            ("\"bias\"", "\"init_lora_weights\": \"pissa\", \"bias\"", "init_lora_weights is \"pissa\""),
+            ("\"bias\"", "\"layer_replication\": [[0, 1]], \"bias\"", "layer_replication"),
+            ("\"bias\"", "\"what_comes_next\": 3, \"bias\"", "what_comes_next"),
         ] {
             let error = adapter(&SETTINGS.replace(from, to), &factors()).unwrap_err();
             assert!(error.contains(says), "{error}");
@@ -301,6 +367,17 @@ mod tests {
             adapter(SETTINGS, &some).unwrap_err()
         };
         assert!(without(0).contains("one of lora_A and lora_B"), "{}", without(0));
+        let mut broken = factors();
+        broken[0].2[3] = f32::NAN;
+        let error = adapter(SETTINGS, &broken).unwrap_err();
+        assert!(error.contains(A) && error.contains("index 3") && error.contains(WEIGHTS), "{error}");
+        let mut twice = factors();
+        twice.push(("model.layers.0.q_proj.lora_A.weight", vec![2, 2], vec![0.0; 4]));
+        twice.push(("model.layers.0.q_proj.lora_B.weight", vec![3, 2], vec![0.0; 6]));
+        assert!(adapter(SETTINGS, &twice).unwrap_err().contains("adapted twice"));
+        let mut bare = factors();
+        bare.push(("model.language_model.layers.0.q_proj.lora_A.weight", vec![2, 2], vec![0.0; 4]));
+        assert!(adapter(SETTINGS, &bare).unwrap_err().contains("two such tensors"));
         let mut wide = factors();
         wide[1] = (B, vec![2, 2], vec![0.0; 4]);
         assert!(adapter(SETTINGS, &wide).unwrap_err().contains("do not make the base's [3, 2]"));

@@ -223,6 +223,11 @@ fn converted<N: Number>(stored: &StoredTensor) -> Bytes {
 
 /// Row-major index of the first value that is not finite, as its exponent bits tell; `None` also where it holds no floats.
 pub(crate) fn first_not_finite(stored: &StoredTensor) -> Option<usize> {
+    first_not_finite_of(stored.bytes(), stored.dtype)
+}
+
+/// As [`first_not_finite`], of row-major bytes of a type.
+pub(crate) fn first_not_finite_of(bytes: &[u8], dtype: Dtype) -> Option<usize> {
     fn find<N: Number>(bytes: &[u8]) -> Option<usize> {
         const CHUNK: usize = 1 << 16;
         let chunk_of = |numbers: &[N::Raw]| numbers.iter().fold(false, |any, &raw| any | !N::is_finite(raw));
@@ -230,9 +235,12 @@ pub(crate) fn first_not_finite(stored: &StoredTensor) -> Option<usize> {
         let chunk = N::split(bytes).get(found * CHUNK..)?;
         Some(found * CHUNK + chunk.iter().position(|&raw| !N::is_finite(raw))?)
     }
-    match MatrixType::of_stored(stored.dtype)? {
-        MatrixType::F32 => find::<F32>(stored.bytes()),
-        MatrixType::F16 => find::<F16>(stored.bytes()),
-        _ => find::<Bf16>(stored.bytes()),
+    if dtype == Dtype::F64 {
+        return bytes.as_chunks().0.iter().position(|raw| !f64::from_le_bytes(*raw).is_finite());
+    }
+    match MatrixType::of_stored(dtype)? {
+        MatrixType::F32 => find::<F32>(bytes),
+        MatrixType::F16 => find::<F16>(bytes),
+        _ => find::<Bf16>(bytes),
     }
 }

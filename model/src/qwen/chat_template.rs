@@ -17,6 +17,10 @@ use super::error::{QwenError, read_file};
 /// Where a template may be, in this order; the last two are JSON files with a field `chat_template`.
 const FILES: [&str; 3] = ["chat_template.jinja", "chat_template.json", "tokenizer_config.json"];
 const MAX_BYTES: u64 = 1 << 24;
+/// Longest template; Qwen's have some thousands of bytes.
+const MAX_TEMPLATE: usize = 1 << 17;
+/// Stack of the thread that compiles it: a template may be as deeply nested as it is long.
+const COMPILER_STACK: usize = 512 << 20;
 /// Instructions that a template may run: a thousand times what Qwen's needs for a long conversation.
 const FUEL: u64 = 5_000_000;
 /// Nested calls and includes.
@@ -129,8 +133,22 @@ impl ChatTemplate {
         environment.add_function("raise_exception", |text: String| -> Result<String, minijinja::Error> {
             Err(minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, text))
         });
-        environment.add_template_owned("chat", template).map_err(|e| fault(&e))?;
-        Ok(Self { environment, file: file.to_owned() })
+        if template.len() > MAX_TEMPLATE {
+            let reason = format!("the chat template has {} bytes, at most {MAX_TEMPLATE} are read", template.len());
+            return Err(QwenError::Config { file: file.to_owned(), reason });
+        }
+        let compiled = std::thread::Builder::new().stack_size(COMPILER_STACK).spawn(move || {
+            environment.add_template_owned("chat", template)?;
+            Ok(environment)
+        });
+        let compiled = compiled.map(std::thread::JoinHandle::join);
+        match compiled {
+            Ok(Ok(environment)) => Ok(Self { environment: environment.map_err(|e| fault(&e))?, file: file.to_owned() }),
+            _ => {
+                let reason = "the chat template could not be compiled".to_owned();
+                Err(QwenError::Config { file: file.to_owned(), reason })
+            }
+        }
     }
 
     /// The prompt for `messages`, up to where the model is to go on.

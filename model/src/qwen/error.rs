@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::error::ModelError;
 use crate::grammar::TokenFilterError;
 use crate::vision::qwen::{Grid, QwenVisionError};
+use crate::weights::read_bounded;
 
 /// Why a Qwen2.5-VL model could not be loaded or asked.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,15 @@ pub enum QwenError {
         line: Option<usize>,
         /// What is wrong.
         reason: String,
+    },
+    /// The model computed something that is no number.
+    #[error(
+        "the model's scores for token {token} of the reply are not finite; its weights, or the levels of preprocessor_config.json \
+         (image_mean, image_std, rescale_factor), are too large: `vantage model verify` the folder, or import it again"
+    )]
+    NotFinite {
+        /// Which token of the reply, from 0.
+        token: usize,
     },
     /// The prompt does not hold a placeholder for each picture, or too many.
     #[error("the prompt has {placeholders} image placeholder(s) for {given} image(s); give each image part one image")]
@@ -92,5 +102,5 @@ pub(crate) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, QwenError> {
         let reason = format!("it has {bytes} bytes, more than the {limit} of any such file; is it the right one?");
         return Err(QwenError::Config { file: path.display().to_string(), reason });
     }
-    std::fs::read(path).map_err(fault)
+    read_bounded(path, limit).map_err(fault)
 }

@@ -23,6 +23,8 @@ use crate::weights::{Placed, Placement, WeightFiles, WeightReader};
 
 /// Tokens of a prompt that are read at a time: between two chunks a caller can stop.
 const CHUNK: usize = 256;
+/// Tokens of a reply that room is set aside for.
+const MAX_ROOM: usize = 4096;
 const MAX_JSON: u64 = 1 << 24;
 /// What marks are called in every Qwen tokenizer.
 const IMAGE_MARK: &str = "<|image_pad|>";
@@ -280,6 +282,9 @@ impl QwenVl {
             let [_, tokens, width] = state.dims();
             let last = state.narrow(1, tokens - 1, 1).reshape([1, width]);
             let mut logits: Vec<f32> = self.decoder.logits(last).into_data().iter::<f32>().collect();
+            if logits.iter().any(|x| !x.is_finite()) {
+                return Err(QwenError::NotFinite { token: reply.tokens.len() });
+            }
             if let (Some(filter), Some(guide)) = (&mut filter, &guide) {
                 filter.mask(guide).apply(&mut logits);
             }
@@ -340,7 +345,9 @@ impl QwenVl {
     /// is always read again, as its logits are needed.
     fn reusable(&mut self, prompt: &PlacedPrompt, images: &[&ColorImage], max_tokens: usize) -> (KvCache, usize) {
         let tokens = prompt.ids.len();
-        let Some(read) = self.read.take() else { return (self.decoder.cache(tokens + max_tokens), 0) };
+        // room for a reply of ordinary length; a longer one makes its own
+        let room = tokens + max_tokens.min(MAX_ROOM);
+        let Some(read) = self.read.take() else { return (self.decoder.cache(room), 0) };
         let mut same = read.ids.iter().zip(&prompt.ids).take_while(|(a, b)| a == b).count();
         for (i, (first, count)) in prompt.images.iter().enumerate() {
             let unchanged = read

@@ -1,7 +1,6 @@
 //! Weight files in, named views of their tensors out. The files are memory-mapped: a tensor costs memory when it is read.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +11,7 @@ use safetensors::Dtype;
 use super::error::WeightFilesError;
 use super::hashes::HashCheck;
 use super::header::{HeaderTensor, read_header};
-use super::index::{self, INDEX};
+use super::index::{self, INDEX, open_regular};
 use super::manifest::{MANIFEST, Manifest};
 use super::pytorch::read_pytorch;
 use crate::error::{ModelError, WeightsFault};
@@ -246,7 +245,7 @@ impl WeightFiles {
 /// Maps a safetensors file and reads its header.
 fn map(path: &Path) -> Result<(FileBytes, Vec<HeaderTensor>), WeightFilesError> {
     let at = |source| WeightFilesError::Read { path: path.to_owned(), source };
-    let file = File::open(path).map_err(at)?;
+    let file = open_regular(path).map_err(at)?;
     // SAFETY: the map is only read. A file that another program cuts while it is mapped ends this one by a signal, as
     // with every mapped file; weights are put in place by renaming, never by writing over them.
     #[allow(unsafe_code)]

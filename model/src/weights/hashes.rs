@@ -2,7 +2,6 @@
 //! tensors, through a buffer, so that it adds no mapped pages to the program's memory.
 
 use std::fmt::{self, Write};
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::error::WeightFilesError;
+use super::index::open_regular;
 use super::manifest::MANIFEST;
 
 /// Bytes read at a time.
@@ -89,7 +89,7 @@ impl RunningDigest {
 
 /// The digest of a file; none where `stop` was set meanwhile. `read` hears of every chunk's bytes.
 fn of_file_until(path: &Path, stop: &AtomicBool, read: impl Fn(u64)) -> io::Result<Option<Digest>> {
-    let mut file = File::open(path)?;
+    let mut file = open_regular(path)?;
     let mut running = RunningDigest::default();
     let mut chunk = vec![0; CHUNK];
     loop {

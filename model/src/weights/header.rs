@@ -85,7 +85,9 @@ fn size(entry: &Entry) -> Option<usize> {
     if entry.shape.len() > MAX_DIMENSIONS {
         return None;
     }
-    let numbers = entry.shape.iter().try_fold(1usize, |n, &side| n.checked_mul(side))?;
+    // a side of zero must not hide sides whose product cannot be counted
+    entry.shape.iter().try_fold(1usize, |n, &side| n.checked_mul(side.max(1)))?;
+    let numbers: usize = entry.shape.iter().product();
     let bits = numbers.checked_mul(entry.dtype.bitsize())?;
     bits.is_multiple_of(8).then_some(bits / 8)
 }

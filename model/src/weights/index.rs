@@ -104,10 +104,18 @@ fn read_index(path: &Path) -> Result<Option<Vec<u8>>, WeightFilesError> {
     }
 }
 
-/// The bytes of a file of at most `limit`.
-pub(crate) fn read_bounded(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
+/// A file for reading; refuses what is none, such as a pipe, which would be waited for without end.
+pub(crate) fn open_regular(path: &Path) -> std::io::Result<fs::File> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::new(ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    fs::File::open(path)
+}
+
+/// The bytes of a regular file of at most `limit`.
+pub fn read_bounded(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    fs::File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    open_regular(path)?.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         return Err(std::io::Error::new(
             ErrorKind::InvalidData,

@@ -15,6 +15,7 @@ pub use error::WeightFilesError;
 pub use files::{StoredTensor, WeightFiles};
 pub use hashes::Digest;
 pub(crate) use hashes::RunningDigest;
+pub use index::read_bounded;
 pub(crate) use index::{INDEX, SINGLE};
 pub use manifest::{MANIFEST, MANIFEST_VERSION, Manifest, ManifestFile, ManifestPart};
 pub(crate) use pytorch::STATE;

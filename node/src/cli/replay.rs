@@ -71,8 +71,8 @@ pub(crate) struct Settings {
     #[arg(long, value_enum, default_value_t = Strategy::Utility)]
     pub(crate) strategy: Strategy,
     /// Most tokens of an answer; in mode lift, of what is said about each view.
-    #[arg(long, default_value = "320")]
-    pub(crate) max_tokens: NonZeroUsize,
+    #[arg(long, default_value_t = 320, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) max_tokens: u32,
 }
 
 /// Arguments of `vantage replay`.
@@ -134,7 +134,7 @@ impl Settings {
         };
         AskOptions {
             max_views: self.views.map(NonZeroUsize::get),
-            max_tokens: self.max_tokens.get(),
+            max_tokens: self.max_tokens as usize,
             strategy,
             ..AskOptions::default()
         }
