@@ -12,7 +12,10 @@ use serde::Serialize;
 
 use crate::error::{ModelError, WeightsFault};
 use crate::tokenizer::Tokenizer;
+use crate::weights::read_bounded;
 
+/// Largest file of a model of this project's own that is read, bytes.
+const MAX_FILE: u64 = 1 << 34;
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 const TOKENIZER: &str = "tokenizer.json";
@@ -45,7 +48,7 @@ impl<'a> CheckpointFiles<'a> {
     pub fn read(dir: &Path) -> Result<CheckpointFiles<'static>, ModelError> {
         let read = |name: &str| {
             let path = dir.join(name);
-            fs::read(&path).map(Cow::Owned).map_err(|source| ModelError::File { path, source })
+            read_bounded(&path, MAX_FILE).map(Cow::Owned).map_err(|source| ModelError::File { path, source })
         };
         Ok(CheckpointFiles {
             origin: dir.display().to_string(),
