@@ -7,8 +7,8 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
         ca-certificates clang cmake curl g++ libclang-dev ninja-build pkg-config \
         ros-jazzy-tf2-msgs ros-jazzy-vision-msgs ros-jazzy-visualization-msgs \
     && rm -rf /var/lib/apt/lists/*
+ENV CARGO_HOME=/opt/cargo RUSTUP_HOME=/opt/rustup PATH=/opt/cargo/bin:$PATH
 RUN curl -fsSL https://sh.rustup.rs | sh -s -- -y --profile minimal --default-toolchain 1.95.0
-ENV PATH=/root/.cargo/bin:$PATH
 WORKDIR /src
 COPY . .
 RUN . /opt/ros/jazzy/setup.sh \

@@ -15,8 +15,8 @@ FROM ros AS build
 RUN apt-get update && apt-get install -y --no-install-recommends \
         clang cmake g++ libclang-dev ninja-build pkg-config python3-colcon-common-extensions \
     && rm -rf /var/lib/apt/lists/*
+ENV CARGO_HOME=/opt/cargo RUSTUP_HOME=/opt/rustup PATH=/opt/cargo/bin:$PATH
 RUN curl -fsSL https://sh.rustup.rs | sh -s -- -y --profile minimal --default-toolchain 1.95.0
-ENV PATH=/root/.cargo/bin:$PATH
 WORKDIR /src
 COPY . .
 RUN . /opt/ros/humble/setup.sh \

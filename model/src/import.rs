@@ -2,6 +2,7 @@
 //! file. A tensor at a time, so that a model larger than the memory can be imported.
 
 mod adapter;
+mod describe;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -14,37 +15,19 @@ use serde_json::{Map, Value, json};
 pub use adapter::AdapterError;
 
 use adapter::Adapter;
+use describe::{CONFIG, Described, describe, most_used};
 
 use crate::error::ModelError;
 use crate::packed::{
     CODES, GROUP, MatrixType, PackedMatrix, SCALES, code_shapes, first_not_finite, first_not_finite_of,
 };
-use crate::points::v3::CheckpointNames;
-use crate::weights::read_bounded;
 use crate::weights::{
     Digest, INDEX, MANIFEST, MANIFEST_VERSION, Manifest, ManifestFile, ManifestPart, RunningDigest, SINGLE,
     StoredTensor, WeightFiles, WeightFilesError,
 };
 
-/// Largest file of settings, tokenizer or text that is copied, bytes.
-const MAX_SETTINGS: u64 = 1 << 28;
 /// Largest weight file written, bytes; a tensor that is larger has one for itself.
 const SHARD: u64 = 4_000_000_000;
-/// What is copied besides the weights, where it is there.
-const COPIED: [&str; 9] = [
-    CONFIG,
-    "generation_config.json",
-    "preprocessor_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "chat_template.jinja",
-    "chat_template.json",
-    "special_tokens_map.json",
-    "README.md",
-];
-const CONFIG: &str = "config.json";
-/// What config.json calls a Point Transformer v3.
-const PTV3: &str = "ptv3";
 /// The only architecture whose matrices are all multiplied by the packed kernels, its table aside.
 const QUANTISABLE: &str = "qwen2_5_vl";
 /// Part of the name of a table, whose rows are read one at a time: codes would lose more than they save.
@@ -200,53 +183,6 @@ pub fn import_merged(
     written
 }
 
-/// A source as it is imported.
-struct Described {
-    files: WeightFiles,
-    architecture: String,
-    /// Names and bytes of what lies beside the weights.
-    settings: Vec<(&'static str, Vec<u8>)>,
-}
-
-/// Finds what a source is: by `model_type` of its config.json or, where it has none, by the names of its tensors, of which
-/// Point Transformer v3's are known; its settings are then told by the shapes. Any other single file is `weights`.
-fn describe(source: &Path, files: WeightFiles) -> Result<Described, ImportError> {
-    let mut settings = Vec::new();
-    for file in COPIED.iter().filter(|file| source.join(file).is_file()) {
-        let path = source.join(file);
-        settings.push((*file, at(&path, read_bounded(&path, MAX_SETTINGS))?));
-    }
-    let path = if source.is_dir() { source.join(CONFIG) } else { source.to_owned() };
-    let refused = |reason: String| ImportError::Config { path: path.clone(), reason };
-    if let Some((_, bytes)) = settings.iter().find(|(file, _)| *file == CONFIG) {
-        let config: Value = serde_json::from_slice(bytes).map_err(|e| refused(e.to_string()))?;
-        let name = config.get("model_type").and_then(Value::as_str);
-        let architecture = name.ok_or_else(|| refused("it has no model_type".to_owned()))?.to_owned();
-        return Ok(Described { files, architecture, settings });
-    }
-    if let Some(names) = CheckpointNames::find(&files) {
-        let config = names.settings(&files).map_err(refused)?;
-        let json = serde_json::to_value(&config).map_err(|e| refused(e.to_string()))?;
-        settings.push((CONFIG, format!("{json:#}\n").into_bytes()));
-        return Ok(Described { files: names.model(files), architecture: PTV3.to_owned(), settings });
-    }
-    if source.is_dir() {
-        return Err(refused("it is not there, and the names of the tensors do not tell what the model is".to_owned()));
-    }
-    Ok(Described { files, architecture: "weights".to_owned(), settings })
-}
-
-/// The number type of most bytes.
-fn most_used(files: &WeightFiles) -> Option<MatrixType> {
-    let mut bytes: BTreeMap<MatrixType, usize> = BTreeMap::new();
-    for (_, tensor) in files.iter() {
-        if let Some(kind) = MatrixType::of_stored(tensor.dtype) {
-            *bytes.entry(kind).or_default() += tensor.bytes().len();
-        }
-    }
-    bytes.into_iter().max_by_key(|(_, bytes)| *bytes).map(|(kind, _)| kind)
-}
-
 fn task<'a>(
     name: &'a str,
     tensor: &'a StoredTensor,
@@ -386,7 +322,7 @@ fn write_shard(
     for task in tasks {
         let rows = task.tensor.shape.first().copied().unwrap_or(0);
         let columns = task.tensor.shape.iter().skip(1).product();
-        let merged = task.adapter.and_then(|adapter| adapter.merged(task.name, task.tensor));
+        let merged = task.adapter.map(|adapter| adapter.merged(task.name, task.tensor)).transpose()?;
         let tensor = merged.as_ref().unwrap_or(task.tensor);
         let packed = |rows, columns, kind| {
             PackedMatrix::from_stored(tensor, rows, columns, kind).map_err(|index| ImportError::NotFinite {
@@ -535,7 +471,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let out = dir.path().join("out");
         let manifest = import(&saved.join("checkpoint.pth"), &out, "m", None, &mut |_, _| ()).unwrap();
-        assert_eq!(manifest.parts[0].architecture, PTV3);
+        assert_eq!(manifest.parts[0].architecture, "ptv3");
         // neither the optimizer nor the name of the state
         let files = WeightFiles::open(&out).unwrap();
         assert!(files.names().all(|name| name.starts_with("module.")), "{:?}", files.names().collect::<Vec<_>>());

@@ -259,11 +259,15 @@ impl Adapter {
         self.factors.contains_key(name)
     }
 
-    /// `W + scale B A` in 32 bits where tensor `name` is adapted.
-    pub(super) fn merged(&self, name: &str, base: &StoredTensor) -> Option<StoredTensor> {
-        let Factors { a, b, scale } = self.factors.get(name)?;
+    /// `W + scale B A` of tensor `name` in 32 bits; the tensor itself where it is not adapted.
+    ///
+    /// # Errors
+    /// Where a factor cannot be read.
+    pub(super) fn merged(&self, name: &str, base: &StoredTensor) -> Result<StoredTensor, AdapterError> {
+        let Some(Factors { a, b, scale }) = self.factors.get(name) else { return Ok(base.clone()) };
+        let side = |factor: &StoredTensor, i: usize| factor.shape.get(i).copied().unwrap_or(0);
         let mut values = floats(base);
-        let (inputs, rank) = (a.shape.get(1).copied()?, b.shape.get(1).copied()?);
+        let (inputs, rank) = (side(a, 1), side(b, 1));
         // row o of B A is row o of B times A: A's columns as the rows of a matrix
         let (a_values, b_values) = (floats(a), floats(b));
         let mut columns = vec![0u8; 4 * a_values.len()];
@@ -271,13 +275,16 @@ impl Adapter {
             out.copy_from_slice(&a_values[(i % rank) * inputs + i / rank].to_le_bytes());
         }
         let turned = StoredTensor::held(Dtype::F32, vec![inputs, rank], columns);
-        let product = PackedMatrix::from_stored(&turned, inputs, rank, MatrixType::F32).ok()?;
-        let added = product.multiply(&b_values, b.shape.first().copied()?);
+        let product = PackedMatrix::from_stored(&turned, inputs, rank, MatrixType::F32).map_err(|index| {
+            let reason = format!("the lora_A of {name} is not finite at index {index}");
+            AdapterError::Weights { path: PathBuf::from(WEIGHTS), reason }
+        })?;
+        let added = product.multiply(&b_values, side(b, 0));
         for (value, added) in values.iter_mut().zip(added) {
             *value += scale * added;
         }
         let bytes = values.iter().flat_map(|x| x.to_le_bytes()).collect();
-        Some(StoredTensor::held(Dtype::F32, base.shape.clone(), bytes))
+        Ok(StoredTensor::held(Dtype::F32, base.shape.clone(), bytes))
     }
 }
 
@@ -341,7 +348,9 @@ mod tests {
         // scale 3 / 2; B A is [[1, 2], [3, 4], [-2, -2]]
         let values = floats(&merged.merged(name, base().get(name).unwrap()).unwrap());
         assert_eq!(values, [2.5, 5.0, 7.5, 10.0, 2.0, 3.0]);
-        assert!(merged.merged("model.norm.weight", base().get(name).unwrap()).is_none());
+        let kept = merged.merged("model.norm.weight", base().get(name).unwrap()).unwrap();
+        assert_eq!(floats(&kept), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        assert!(merged.adapts(name) && !merged.adapts("model.norm.weight"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod decoder;
 mod nano;
 mod r1;
 mod report;
+mod text;
 mod work;
 
 pub use bandwidth::read_bandwidth;

@@ -3,14 +3,13 @@
 use std::time::Instant;
 
 use burn::module::Module;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use vantage_scene::Aabb;
 
 use super::r1::SceneWork;
 use super::report::{ModelReport, PartReport};
-use super::{median, work};
+use super::{median, text, work};
 use crate::config::{ModelConfig, VisionConfig};
-use crate::decoder::KvCache;
 use crate::network::{Network, SceneInput};
 use crate::points::{PointPlan, PointSample};
 use crate::view_input::ViewInput;
@@ -53,7 +52,7 @@ pub fn own(config: &ModelConfig, device: &Device, amount: &SceneWork) -> ModelRe
             let _ = vit.forward(input.clone()).tokens.sum().into_data();
         });
     }
-    let words: Vec<u32> = (0..amount.question as u32).map(|i| i * 7919 % c.decoder.vocab_size as u32).collect();
+    let words = text::question(amount.question, c.decoder.vocab_size);
     // the table of words is read, not multiplied
     let tower = network.text_tower.num_params();
     let multiplied = tower.saturating_sub(c.decoder.vocab_size * c.text_tower.width);
@@ -68,18 +67,6 @@ pub fn own(config: &ModelConfig, device: &Device, amount: &SceneWork) -> ModelRe
     let features = seen.as_ref().map(|(image, depth)| (image, depth));
     let (tokens, lengths) = network.scene_tokens(&[input], &plan, &points, features, device);
     let scene_tokens = tokens.dims()[1];
-    let next = |ids: &[u32], cache: &mut KvCache| -> u32 {
-        let ids: Vec<i32> = ids.iter().map(|id| *id as i32).collect();
-        let count = ids.len();
-        let hidden = network.decoder.read_text(
-            Tensor::<2, Int>::from_data(TensorData::new(ids, [1, count]), device),
-            None,
-            cache,
-        );
-        let [_, n, width] = hidden.dims();
-        let logits = network.decoder.logits(hidden.narrow(1, n - 1, 1).reshape([1, width]));
-        logits.argmax(1).into_data().iter::<u32>().next().unwrap_or(0)
-    };
     let length = scene_tokens + amount.question;
     let d = &c.decoder;
     let parameters = network.decoder.num_params();
@@ -90,21 +77,12 @@ pub fn own(config: &ModelConfig, device: &Device, amount: &SceneWork) -> ModelRe
     let flops = one_token * length as u64 + head + layers * work::attention(length, length, d.query_width());
     let read = || {
         let mut cache = network.read_scenes(tokens.clone(), &lengths, length + amount.tokens);
-        next(&words, &mut cache);
+        text::next(&network.decoder, &words, &mut cache, device);
         cache
     };
     measured("decoder", parameters, flops, &|| drop(read()));
-    let mut cache = read();
-    cache.truncate(scene_tokens);
-    let start = Instant::now();
-    let mut token = next(&words, &mut cache);
-    let next_first_token_ms = start.elapsed().as_secs_f64() * 1e3;
-    let mut times = Vec::with_capacity(amount.tokens);
-    for _ in 1..amount.tokens.max(2) {
-        let start = Instant::now();
-        token = next(&[token], &mut cache);
-        times.push(start.elapsed().as_secs_f64() * 1e3);
-    }
+    let (next_first_token_ms, decode_ms) =
+        text::ask_again(&network.decoder, &mut read(), scene_tokens, &words, amount.tokens, device);
     let cached = 2 * layers * (d.key_width() * length * 4) as u64;
     let report = ModelReport {
         parts,
@@ -112,7 +90,7 @@ pub fn own(config: &ModelConfig, device: &Device, amount: &SceneWork) -> ModelRe
         question_tokens: amount.question,
         first_token_ms: 0.0,
         next_first_token_ms,
-        decode_ms: median(&mut times),
+        decode_ms,
         tokens_per_s: 0.0,
         decode_bytes: 4 * parameters as u64 + cached,
         decode_flops: one_token + head + layers * work::attention(1, length, d.query_width()),

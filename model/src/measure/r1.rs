@@ -2,12 +2,11 @@
 
 use std::time::Instant;
 
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::Tensor;
 use vantage_scene::Aabb;
 
 use super::report::{ModelReport, PartReport};
-use super::{median, work};
-use crate::decoder::KvCache;
+use super::{median, text, work};
 use crate::memory::MemoryPlan;
 use crate::packed::MatrixType;
 use crate::points::v3::{PtV3Input, PtV3Plan};
@@ -142,30 +141,15 @@ pub fn r1(
         tokens.into_iter().zip(&places).map(|((encoder, t), places)| (encoder, t, places.as_slice())).collect();
     let scene = network.scene_tokens(&given, &bounds, device)?;
     let scene_tokens = scene.dims()[1];
-    let ids: Vec<i32> = (0..amount.question).map(|i| (i * 7919 % config.decoder.vocab_size) as i32).collect();
-    let next = |ids: &[i32], cache: &mut KvCache| -> i32 {
-        let text = Tensor::<2, Int>::from_data(TensorData::new(ids.to_vec(), [1, ids.len()]), device);
-        let hidden = network.decoder.read_text(text, None, cache);
-        let [_, n, width] = hidden.dims();
-        let logits = network.decoder.logits(hidden.narrow(1, n - 1, 1).reshape([1, width]));
-        logits.argmax(1).into_data().iter::<i32>().next().unwrap_or(0)
-    };
+    let ids = text::question(amount.question, config.decoder.vocab_size);
     begins("decoder");
     let start = Instant::now();
     let capacity = scene_tokens + amount.question + amount.tokens;
     let mut cache = network.decoder.read_scenes(scene, &[scene_tokens], capacity);
-    next(&ids, &mut cache);
+    text::next(&network.decoder, &ids, &mut cache, device);
     let read_ms = start.elapsed().as_secs_f64() * 1e3;
-    cache.truncate(scene_tokens);
-    let start = Instant::now();
-    let mut token = next(&ids, &mut cache);
-    let next_first_token_ms = start.elapsed().as_secs_f64() * 1e3;
-    let mut times = Vec::with_capacity(amount.tokens);
-    for _ in 1..amount.tokens.max(2) {
-        let start = Instant::now();
-        token = next(&[token], &mut cache);
-        times.push(start.elapsed().as_secs_f64() * 1e3);
-    }
+    let (next_first_token_ms, decode_ms) =
+        text::ask_again(&network.decoder, &mut cache, scene_tokens, &ids, amount.tokens, device);
 
     let d = &config.decoder;
     let length = scene_tokens + amount.question;
@@ -185,7 +169,7 @@ pub fn r1(
         question_tokens: amount.question,
         first_token_ms: 0.0,
         next_first_token_ms,
-        decode_ms: median(&mut times),
+        decode_ms,
         tokens_per_s: 0.0,
         decode_bytes: multiplied + cached,
         decode_flops: one_token + head + layers * work::attention(1, length, d.query_width()),
