@@ -1,9 +1,11 @@
 //! Training of Vantage's model: procedural rooms, datasets, supervised fine-tuning and evaluation.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod data;
 pub mod dataset;
 pub mod eval;
 pub mod grpo;
 pub mod metrics;
 pub mod rooms;
 pub mod sft;
+pub mod tasks;
