@@ -86,7 +86,7 @@ pub fn generate(
                 }
             }
         }
-        let next = choose(&logits, sampling.temperature, &mut rng);
+        let (next, _) = choose(&logits, sampling.temperature, &mut rng);
         if next == sampling.end {
             out.finished = true;
             return out;
@@ -102,26 +102,30 @@ pub fn generate(
     }
 }
 
-/// The index of the largest logit (the first of equals), or a draw from softmax(logits / temperature).
-fn choose(logits: &[f32], temperature: f32, rng: &mut ChaCha8Rng) -> u32 {
+/// The index of the largest logit (the first of equals), or a draw from softmax(logits / temperature); and its log-probability
+/// there, at temperature 0 under softmax(logits).
+pub(crate) fn choose(logits: &[f32], temperature: f32, rng: &mut ChaCha8Rng) -> (u32, f32) {
     let mut best = 0;
     for (i, &x) in logits.iter().enumerate() {
         if x > logits[best] {
             best = i;
         }
     }
-    if temperature <= 0.0 {
-        return best as u32;
-    }
-    let weights: Vec<f64> = logits.iter().map(|&x| f64::from((x - logits[best]) / temperature).exp()).collect();
-    let mut draw = rng.random::<f64>() * weights.iter().sum::<f64>();
-    for (i, w) in weights.iter().enumerate() {
-        draw -= w;
-        if draw < 0.0 {
-            return i as u32;
-        }
-    }
-    best as u32
+    let Some(&top) = logits.get(best) else { return (0, 0.0) };
+    let divisor = if temperature > 0.0 { temperature } else { 1.0 };
+    let weights: Vec<f32> = logits.iter().map(|&x| ((x - top) / divisor).exp()).collect();
+    let whole: f64 = weights.iter().copied().map(f64::from).sum();
+    let chosen = if temperature > 0.0 {
+        let mut draw = rng.random::<f64>() * whole;
+        weights.iter().position(|&w| {
+            draw -= f64::from(w);
+            draw < 0.0
+        })
+    } else {
+        None
+    };
+    let chosen = chosen.unwrap_or(best);
+    (chosen as u32, (f64::from((logits[chosen] - top) / divisor) - whole.ln()) as f32)
 }
 
 #[cfg(test)]
@@ -131,8 +135,13 @@ mod tests {
     #[test]
     fn choosing_is_greedy_at_zero_and_follows_the_odds_above() {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
-        assert_eq!(choose(&[0.0, 2.0, 2.0, 1.0], 0.0, &mut rng), 1);
-        let draws = (0..4000).filter(|_| choose(&[0.0, (3.0f32).ln()], 1.0, &mut rng) == 1).count();
-        assert!((2850..3150).contains(&draws), "{draws} of 4000, expected about 3000");
+        assert_eq!(choose(&[0.0, 2.0, 2.0, 1.0], 0.0, &mut rng).0, 1);
+        let draws: Vec<(u32, f32)> = (0..4000).map(|_| choose(&[0.0, (3.0f32).ln()], 1.0, &mut rng)).collect();
+        let ones = draws.iter().filter(|(token, _)| *token == 1).count();
+        assert!((2850..3150).contains(&ones), "{ones} of 4000, expected about 3000");
+        for (token, log_p) in draws {
+            let odds: f32 = if token == 1 { 0.75 } else { 0.25 };
+            assert!((log_p - odds.ln()).abs() < 1e-6);
+        }
     }
 }

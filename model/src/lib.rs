@@ -6,6 +6,7 @@
 
 mod answer;
 mod box_decoder;
+mod branch_generate;
 pub mod checkpoint;
 mod config;
 pub mod decoder;
@@ -22,6 +23,7 @@ pub mod memory;
 mod network;
 mod norm;
 pub mod packed;
+mod pointing;
 pub mod points;
 mod position;
 mod prompt;
@@ -37,12 +39,14 @@ pub mod weights;
 
 pub use answer::{Answer, AskOptions, Grounding, Latency, SelectedView, ViewStrategy};
 pub use box_decoder::{BoxDecoder, BoxPrediction, PaddedPoints};
+pub use branch_generate::{BranchSampling, BranchText, generate_branches};
 pub use config::{CONFIG_FORMAT_VERSION, DecoderConfig, ModelConfig, TextTowerConfig, VisionConfig};
 pub use device::{DeviceChoice, DeviceError};
 pub use error::{ModelError, WeightsFault};
 pub use grammar::TextBox;
 pub use network::{Network, SceneInput};
 pub use norm::{Norm, NormKind};
+pub use pointing::{objects_in_focus, world_boxes};
 pub use points::{PointFeatures, PointPlan, PointSample};
 pub use position::{PLACE_WIDTH, place_features, scene_center};
 pub use prompt::{prompt_tokens, target_text, target_tokens};

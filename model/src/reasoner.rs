@@ -6,34 +6,29 @@ use std::path::Path;
 use std::time::Instant;
 
 use burn::module::Module;
-use burn::tensor::activation::sigmoid;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 use vantage_scene::{
-    Aabb, Keyframe, OrientedBox, QueryEmbeddings, Scene, UtilityWeights, ViewEmbeddings, score_views, select_top,
-    select_uniform, shell_mask, visible_points,
+    Aabb, Keyframe, QueryEmbeddings, Scene, UtilityWeights, ViewEmbeddings, score_views, select_top, select_uniform,
+    shell_mask, visible_points,
 };
 
 use crate::answer::{Answer, AskOptions, Grounding, Latency, SelectedView, ViewStrategy, check_question};
-use crate::box_decoder::PaddedPoints;
 use crate::checkpoint::{self, CheckpointFiles};
 use crate::config::ModelConfig;
 use crate::decoder::KvCache;
 use crate::error::ModelError;
-use crate::generate::{Aids, Generated, Sampling, generate};
+use crate::generate::{Aids, Sampling, generate};
 use crate::grammar::{self, Guide, GuideVocabulary};
-use crate::grounding::{ObjectRegistry, RawBox, refine_on_map};
+use crate::grounding::ObjectRegistry;
 use crate::network::{Network, SceneInput};
+use crate::pointing::{objects_in_focus, rows, world_boxes};
 use crate::points::{PointFeatures, PointPlan, PointSample};
-use crate::position::scene_center;
 use crate::prompt::prompt_tokens;
 use crate::tokenizer::{StreamDecoder, Tokenizer};
 use crate::view_input::ViewInput;
 
 /// A keyframe sees a sampled point when its depth there agrees within this, metres.
 pub const VISIBILITY_TOLERANCE_M: f32 = 0.12;
-
-/// How much an object's outline is sharpened before its points are pooled.
-const MASK_SHARPNESS: f32 = 4.0;
 
 /// The embedded model.
 const EMBEDDED: [&[u8]; 3] = [
@@ -207,7 +202,7 @@ impl Reasoner {
         let scene_input = SceneInput { points: &cache.sample, bounds: &cache.bounds, views: &[] };
         let padded = self.network.padded_points(&[scene_input], &cache.plan, &cache.features, &self.device);
         let aids = Aids {
-            look_up: &|state| look_up(&self.network, state, &padded),
+            look_up: &|state| objects_in_focus(&self.network, state, &padded),
             guide: options.guided.then(|| Guide::new(&self.guide)),
             on_token: &mut |token| {
                 first_token_ms.get_or_insert_with(|| millis(start));
@@ -225,7 +220,14 @@ impl Reasoner {
         let parsed = if generated.finished { grammar::parse(&raw).ok() } else { None };
         let boxes = match &parsed {
             Some(parsed) => {
-                let boxes = ground(&self.network, &self.device, cache, &padded, &generated);
+                let boxes = world_boxes(
+                    &self.network,
+                    &cache.bounds,
+                    &cache.sample,
+                    &padded,
+                    &generated.box_states,
+                    &self.device,
+                );
                 let first_of_answer = boxes.len().saturating_sub(parsed.answer_boxes().len());
                 let registry = &mut self.registry;
                 parsed
@@ -364,57 +366,6 @@ fn select_views(
         ViewStrategy::UniformInTime => select_uniform(scores.len(), count),
     };
     chosen.into_iter().map(|i| SelectedView { keyframe: cache.keyframes[i], scores: scores[i] }).collect()
-}
-
-/// The object that a hidden state at `<obj>`, `[1, d_model]`, points at, as the decoder reads it: `[1, d_model]`.
-fn look_up(network: &Network, state: Tensor<2>, padded: &PaddedPoints) -> Tensor<2> {
-    let width = state.dims()[1];
-    let mask = network.boxes(state.reshape([1, 1, width]), padded).mask;
-    // the points that are rather on the object than not; all count a little, so that there is always one
-    let inside = sigmoid(mask.mul_scalar(MASK_SHARPNESS));
-    let share = inside.clone() / (inside.sum_dim(2) + 1.0e-6);
-    network.object_tokens(share, padded).reshape([1, width])
-}
-
-/// World boxes and scores of all `<obj>` in the text, in order.
-fn ground(
-    network: &Network,
-    device: &Device,
-    cache: &SceneCache,
-    padded: &PaddedPoints,
-    generated: &Generated,
-) -> Vec<(OrientedBox, f32)> {
-    let count = generated.box_states.len();
-    if count == 0 {
-        return Vec::new();
-    }
-    let width = generated.box_states[0].len();
-    let queries = Tensor::<3>::from_data(TensorData::new(generated.box_states.concat(), [1, count, width]), device);
-    let prediction = network.boxes(queries, padded);
-    let mask = sigmoid(prediction.mask).reshape([count as i32, -1]);
-    let masks = rows(mask);
-    let centers = rows(prediction.center.reshape([count, 3]));
-    let sizes = rows(prediction.log_size.exp().reshape([count, 3]));
-    let scores = rows(sigmoid(prediction.score).reshape([count, 1]));
-    let origin = scene_center(&cache.bounds);
-    (0..count)
-        .map(|i| {
-            let regressed = OrientedBox {
-                center: std::array::from_fn(|k| origin[k] + f64::from(centers[i][k])),
-                size: std::array::from_fn(|k| f64::from(sizes[i][k])),
-                yaw: 0.0,
-            };
-            let raw = RawBox { regressed, mask: &masks[i], score: scores[i][0] };
-            (refine_on_map(&raw, &cache.sample.positions, cache.sample.grid_m), raw.score)
-        })
-        .collect()
-}
-
-/// The rows of a matrix as vectors.
-fn rows(x: Tensor<2>) -> Vec<Vec<f32>> {
-    let [_, width] = x.dims();
-    let flat: Vec<f32> = x.into_data().iter::<f32>().collect();
-    flat.chunks(width.max(1)).map(<[f32]>::to_vec).collect()
 }
 
 fn millis(since: Instant) -> f64 {

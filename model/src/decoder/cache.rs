@@ -1,7 +1,7 @@
 //! Keys and values of the tokens read so far, kept so that a token is read once: growing where gradients flow, in place
 //! within room set aside where they do not.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 
 /// Keys and values of one layer: `[batch, kv_heads, tokens, head_width]` each.
 #[derive(Debug, Clone, Default)]
@@ -45,6 +45,19 @@ impl LayerCache {
         };
         let kv = self.kv.as_ref().filter(|_| self.tokens > 0).map(|(k, v)| (repeat(k), repeat(v)));
         Self { kv, tokens: self.tokens, capacity: 0 }
+    }
+
+    /// The keys and values held; `None` when empty.
+    pub(super) fn held(&self) -> Option<(Tensor<4>, Tensor<4>)> {
+        let valid = |t: &Tensor<4>| {
+            if t.dims()[2] == self.tokens { t.clone() } else { t.clone().narrow(2, 0, self.tokens) }
+        };
+        self.kv.as_ref().filter(|_| self.tokens > 0).map(|(k, v)| (valid(k), valid(v)))
+    }
+
+    /// Keeps only these batch rows, in this order.
+    pub(super) fn select(&mut self, rows: &Tensor<1, Int>) {
+        self.kv = self.kv.take().map(|(k, v)| (k.select(0, rows.clone()), v.select(0, rows.clone())));
     }
 
     /// Appends and returns all valid keys and values, the old ones first.

@@ -5,7 +5,7 @@ use burn::module::Module;
 use burn::tensor::activation::silu;
 use burn::tensor::{DType, Device, Tensor};
 
-use super::attention::{Visible, attend};
+use super::attention::{Visible, attend, attend_branches};
 use super::cache::LayerCache;
 use super::rope::RotaryTable;
 use crate::config::DecoderConfig;
@@ -77,15 +77,16 @@ impl DecoderLayer {
         self.heads / self.kv_heads
     }
 
-    /// `x`: `[batch, tokens, width]`.
+    /// `x`: `[batch, tokens, width]`. With `scene`, the rows branch from the one row that it holds, and `cache` holds what follows.
     pub(super) fn forward(
         &self,
         x: Tensor<3>,
         rotary: &RotaryTable,
         visible: &Visible,
+        scene: Option<&LayerCache>,
         cache: &mut LayerCache,
     ) -> Tensor<3> {
-        let mixed = self.mix(self.input_layernorm.forward(x.clone()), rotary, visible, cache);
+        let mixed = self.mix(self.input_layernorm.forward(x.clone()), rotary, visible, scene, cache);
         let x = x + mixed;
         let y = self.post_attention_layernorm.forward(x.clone());
         let gate = self.gate_proj.forward(y.clone());
@@ -94,7 +95,14 @@ impl DecoderLayer {
         x + self.down_proj.forward(gated)
     }
 
-    fn mix(&self, x: Tensor<3>, rotary: &RotaryTable, visible: &Visible, cache: &mut LayerCache) -> Tensor<3> {
+    fn mix(
+        &self,
+        x: Tensor<3>,
+        rotary: &RotaryTable,
+        visible: &Visible,
+        scene: Option<&LayerCache>,
+        cache: &mut LayerCache,
+    ) -> Tensor<3> {
         let [batch, tokens, _] = x.dims();
         let split = |t: Tensor<3>, heads: usize| {
             let width = t.dims()[2] / heads;
@@ -104,6 +112,10 @@ impl DecoderLayer {
         let k = rotary.rotate(split(self.k_proj.forward(x.clone()), self.kv_heads));
         let v = split(self.v_proj.forward(x), self.kv_heads);
         let (k, v) = cache.append(k, v);
-        self.o_proj.forward(attend(q, k, v, visible))
+        let mixed = match scene.and_then(LayerCache::held) {
+            Some((scene_k, scene_v)) => attend_branches(q, (&scene_k, &scene_v), (k, v), visible),
+            None => attend(q, k, v, visible),
+        };
+        self.o_proj.forward(mixed)
     }
 }

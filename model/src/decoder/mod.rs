@@ -7,6 +7,7 @@
 //! token has a time, a row and a column (M-RoPE).
 
 mod attention;
+mod branches;
 mod cache;
 mod layer;
 mod rope;
@@ -15,6 +16,7 @@ use burn::module::Module;
 use burn::nn::Initializer;
 use burn::tensor::{Device, Int, Tensor};
 
+pub use branches::Branches;
 pub use cache::{KvCache, LayerCache};
 pub use layer::DecoderLayer;
 pub use rope::{Position3, RotaryTable};
@@ -97,7 +99,7 @@ impl Decoder {
             Visible::All
         };
         let rotary = RotaryTable::new(&vec![0; count], self.head_width, self.rope_theta, &device);
-        self.run(tokens, rotary, &visible, &mut cache);
+        self.run(tokens, rotary, &visible, None, &mut cache.layers);
         cache
     }
 
@@ -126,11 +128,32 @@ impl Decoder {
         if let Some(added) = added {
             x = x + added;
         }
-        let x = self.run(x, rotary, &visible, cache);
+        let x = self.run(x, rotary, &visible, None, &mut cache.layers);
         for row in &mut cache.hidden {
             row.extend(std::iter::repeat_n(false, tokens));
         }
         cache.text_tokens += tokens;
+        self.norm.forward(x)
+    }
+
+    /// Reads text on each of the `branches`. `ids` and `added` as in [`Self::read_text`], one row a branch, the padding that the
+    /// branches were made with at the rows' starts. Returns hidden states `[branches, tokens, width]` after the last norm.
+    pub fn read_branches(&self, ids: Tensor<2, Int>, added: Option<Tensor<3>>, branches: &mut Branches) -> Tensor<3> {
+        let [_, tokens] = ids.dims();
+        let device = ids.device();
+        let rotary = RotaryTable::by_row(
+            &branches.positions(tokens),
+            branches.rows(),
+            self.head_width,
+            self.rope_theta,
+            &device,
+        );
+        let visible = branches.visible(tokens, self.group(), &device);
+        let mut x = self.embed_tokens.forward(ids);
+        if let Some(added) = added {
+            x = x + added;
+        }
+        let x = self.run(x, rotary, &visible, Some(&branches.scene), &mut branches.text);
         self.norm.forward(x)
     }
 
@@ -159,7 +182,7 @@ impl Decoder {
             let rotary =
                 RotaryTable::multimodal(positions, self.mrope_section, self.head_width, self.rope_theta, &device);
             let visible = Visible::causal(tokens, cache.tokens(), self.group(), &device);
-            let part = self.run(part, rotary, &visible, cache);
+            let part = self.run(part, rotary, &visible, None, &mut cache.layers);
             for row in &mut cache.hidden {
                 row.extend(std::iter::repeat_n(false, tokens));
             }
@@ -186,11 +209,18 @@ impl Decoder {
     }
 
     /// All layers, without the last norm.
-    fn run(&self, mut x: Tensor<3>, rotary: RotaryTable, visible: &Visible, cache: &mut KvCache) -> Tensor<3> {
+    fn run(
+        &self,
+        mut x: Tensor<3>,
+        rotary: RotaryTable,
+        visible: &Visible,
+        scene: Option<&[LayerCache]>,
+        cache: &mut [LayerCache],
+    ) -> Tensor<3> {
         let rotary = rotary.cast(x.dtype());
         let through = move || {
-            for (layer, layer_cache) in self.layers.iter().zip(&mut cache.layers) {
-                x = layer.forward(x, &rotary, visible, layer_cache);
+            for (i, (layer, layer_cache)) in self.layers.iter().zip(cache).enumerate() {
+                x = layer.forward(x, &rotary, visible, scene.and_then(|s| s.get(i)), layer_cache);
             }
             x
         };

@@ -7,18 +7,25 @@ use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 /// Time, row and column of a token. All three are equal for text.
 pub type Position3 = [u32; 3];
 
-/// Cosines and sines for a run of tokens: `[tokens, head_width / 2]` each.
+/// Cosines and sines for a run of tokens: `[rows * tokens, head_width / 2]` each.
 #[derive(Debug, Clone)]
 pub struct RotaryTable {
     cos: Tensor<2>,
     sin: Tensor<2>,
+    /// Batch rows that have positions of their own; 1 where all share them.
+    rows: usize,
 }
 
 impl RotaryTable {
     /// Angles `position * theta^(-2 i / head_width)` for each of `positions`.
     pub fn new(positions: &[usize], head_width: usize, theta: f64, device: &Device) -> Self {
-        let rows = positions.iter().map(|&p| [p as u32; 3]);
-        Self::of_rows(rows, [head_width / 2, 0, 0], head_width, theta, device)
+        Self::by_row(positions, 1, head_width, theta, device)
+    }
+
+    /// As [`Self::new`], but each of the batch's `rows` has its own positions: those of the first row, then those of the next.
+    pub fn by_row(positions: &[usize], rows: usize, head_width: usize, theta: f64, device: &Device) -> Self {
+        let all = positions.iter().map(|&p| [p as u32; 3]);
+        Self { rows, ..Self::of_rows(all, [head_width / 2, 0, 0], head_width, theta, device) }
     }
 
     /// M-RoPE: of the `head_width / 2` angles the first `sections[0]` turn with time, the next with the row, the last with the column.
@@ -66,6 +73,7 @@ impl RotaryTable {
         Self {
             cos: Tensor::from_data(TensorData::new(cos, shape), device),
             sin: Tensor::from_data(TensorData::new(sin, shape), device),
+            rows: 1,
         }
     }
 
@@ -73,15 +81,15 @@ impl RotaryTable {
     #[must_use]
     pub fn cast(self, dtype: impl Into<FloatDType>) -> Self {
         let dtype = dtype.into();
-        Self { cos: self.cos.cast(dtype), sin: self.sin.cast(dtype) }
+        Self { cos: self.cos.cast(dtype), sin: self.sin.cast(dtype), ..self }
     }
 
     /// Rotates `x`: `[batch, heads, tokens, head_width]` by each token's angles.
     pub fn rotate(&self, x: Tensor<4>) -> Tensor<4> {
         let [_, _, tokens, head_width] = x.dims();
         let half = head_width / 2;
-        let cos = self.cos.clone().reshape([1, 1, tokens, half]);
-        let sin = self.sin.clone().reshape([1, 1, tokens, half]);
+        let cos = self.cos.clone().reshape([self.rows, 1, tokens, half]);
+        let sin = self.sin.clone().reshape([self.rows, 1, tokens, half]);
         let a = x.clone().narrow(3, 0, half);
         let b = x.narrow(3, half, half);
         let rotated_a = a.clone() * cos.clone() - b.clone() * sin.clone();

@@ -1,0 +1,226 @@
+//! One scene that was read and many prompts in, one sampled text a prompt out, all written side by side: what reinforcement
+//! learning and the scoring of many questions on one scene need.
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::decoder::{Branches, Decoder, KvCache};
+use crate::generate::choose;
+
+/// Texts that are done leave the batch once they are this share of it.
+const LEAVE_SHARE: f64 = 0.2;
+
+/// How texts are sampled.
+#[derive(Debug, Clone, Copy)]
+pub struct BranchSampling {
+    /// Most tokens of a text, the end token included.
+    pub max_tokens: usize,
+    /// 0 takes the likeliest token; above, samples from softmax(logits / temperature).
+    pub temperature: f32,
+    /// Of the draws; each row has a stream of its own.
+    pub seed: u64,
+    /// Token that ends a text.
+    pub end: u32,
+    /// Token `<obj>`, whose hidden state points at an object.
+    pub box_open: u32,
+}
+
+/// A sampled text.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct BranchText {
+    /// Token ids, the end token included where the text came to its end.
+    pub tokens: Vec<u32>,
+    /// Log-probability of each token when it was drawn.
+    pub log_probs: Vec<f32>,
+    /// Whether the end token came within the budget.
+    pub finished: bool,
+    /// `[d_model]` of each `<obj>` that was read, in order.
+    pub box_states: Vec<Vec<f32>>,
+    /// `[d_model]` of the object that each of them pointed at, as the tokens behind it read it.
+    pub objects: Vec<Vec<f32>>,
+}
+
+/// Writes one text behind each of `prompts`, none of which is empty, after `scene`, which holds one scene and no text.
+/// `look_up` gives the objects that hidden states at `<obj>` point at; both `[states, d_model]`.
+pub fn generate_branches(
+    decoder: &Decoder,
+    scene: &KvCache,
+    prompts: &[Vec<u32>],
+    sampling: &BranchSampling,
+    device: &Device,
+    look_up: &dyn Fn(Tensor<2>) -> Tensor<2>,
+) -> Vec<BranchText> {
+    let mut texts = vec![BranchText::default(); prompts.len()];
+    let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
+    if longest == 0 || sampling.max_tokens == 0 {
+        return texts;
+    }
+    let pads: Vec<usize> = prompts.iter().map(|p| longest - p.len()).collect();
+    let mut input: Vec<i32> = Vec::with_capacity(prompts.len() * longest);
+    for (prompt, &pad) in prompts.iter().zip(&pads) {
+        input.extend(std::iter::repeat_n(0, pad));
+        input.extend(prompt.iter().map(|&t| t as i32));
+    }
+    let mut branches = Branches::new(scene, pads, longest + sampling.max_tokens);
+    let mut rngs: Vec<ChaCha8Rng> = (0..prompts.len() as u64)
+        .map(|row| {
+            let mut rng = ChaCha8Rng::seed_from_u64(sampling.seed);
+            rng.set_stream(row);
+            rng
+        })
+        .collect();
+    // for each row of the batch, its text
+    let mut writing: Vec<usize> = (0..prompts.len()).collect();
+    let mut width = longest;
+    loop {
+        let rows = writing.len();
+        let ids = Tensor::<2, Int>::from_data(TensorData::new(std::mem::take(&mut input), [rows, width]), device);
+        let added = focus(&texts, &writing, device);
+        let hidden = decoder.read_branches(ids, added, &mut branches);
+        let [_, tokens, d] = hidden.dims();
+        let last = hidden.narrow(1, tokens - 1, 1).reshape([rows, d]);
+        point(&mut texts, &writing, &last, sampling.box_open, look_up, device);
+        let logits: Vec<f32> = decoder.logits(last).into_data().iter::<f32>().collect();
+        let vocabulary = logits.len() / rows;
+        for (&row, logits) in writing.iter().zip(logits.chunks(vocabulary.max(1))) {
+            let text = &mut texts[row];
+            if text.finished {
+                continue;
+            }
+            let (token, log_prob) = choose(logits, sampling.temperature, &mut rngs[row]);
+            text.tokens.push(token);
+            text.log_probs.push(log_prob);
+            text.finished = token == sampling.end;
+        }
+        let going: Vec<usize> = (0..rows).filter(|&i| !texts[writing[i]].finished).collect();
+        let budget_spent = branches.tokens() + 1 >= longest + sampling.max_tokens;
+        if going.is_empty() || budget_spent {
+            return texts;
+        }
+        if (rows - going.len()) as f64 >= LEAVE_SHARE * rows as f64 {
+            branches.select(&going, device);
+            writing = going.iter().map(|&i| writing[i]).collect();
+        }
+        input = writing.iter().map(|&row| texts[row].tokens.last().map_or(0, |&t| t as i32)).collect();
+        width = 1;
+    }
+}
+
+/// What is added to the next token of each row: the object in focus. `None` while no row has one.
+fn focus(texts: &[BranchText], writing: &[usize], device: &Device) -> Option<Tensor<3>> {
+    let width = writing.iter().find_map(|&row| texts[row].objects.last()).map(Vec::len)?;
+    let mut added = vec![0.0f32; writing.len() * width];
+    for (out, &row) in added.chunks_mut(width).zip(writing) {
+        if let Some(object) = texts[row].objects.last() {
+            out.copy_from_slice(object);
+        }
+    }
+    Some(Tensor::from_data(TensorData::new(added, [writing.len(), 1, width]), device))
+}
+
+/// Looks up what the rows point at whose last token, just read, is `<obj>`.
+fn point(
+    texts: &mut [BranchText],
+    writing: &[usize],
+    last: &Tensor<2>,
+    box_open: u32,
+    look_up: &dyn Fn(Tensor<2>) -> Tensor<2>,
+    device: &Device,
+) {
+    let pointing = |row: usize| !texts[row].finished && texts[row].tokens.last() == Some(&box_open);
+    let at: Vec<usize> = (0..writing.len()).filter(|&i| pointing(writing[i])).collect();
+    if at.is_empty() {
+        return;
+    }
+    let index: Vec<i32> = at.iter().map(|&i| i as i32).collect();
+    let states = last.clone().select(0, Tensor::from_data(TensorData::new(index, [at.len()]), device));
+    let width = states.dims()[1];
+    let objects: Vec<f32> = look_up(states.clone()).into_data().iter::<f32>().collect();
+    let states: Vec<f32> = states.into_data().iter::<f32>().collect();
+    for ((&i, state), object) in at.iter().zip(states.chunks(width)).zip(objects.chunks(width)) {
+        texts[writing[i]].box_states.push(state.to_vec());
+        texts[writing[i]].objects.push(object.to_vec());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::DecoderConfig;
+    use crate::generate::{Aids, Sampling, generate};
+    use std::ops::ControlFlow;
+
+    const END: u32 = 1;
+    const BOX_OPEN: u32 = 2;
+
+    fn small() -> (Decoder, KvCache, Device) {
+        let device = Device::flex();
+        device.seed(11);
+        let config = DecoderConfig {
+            vocab_size: 12,
+            hidden_size: 16,
+            intermediate_size: 32,
+            num_hidden_layers: 2,
+            num_attention_heads: 2,
+            num_key_value_heads: 1,
+            rms_norm_eps: 1e-6,
+            rope_theta: 10_000.0,
+            tie_word_embeddings: true,
+            mrope_section: None,
+        };
+        let decoder = Decoder::new(&config, &device);
+        let scene = Tensor::<3>::random([1, 5, 16], burn::tensor::Distribution::Default, &device);
+        let cache = decoder.read_scenes(scene, &[5], 0);
+        (decoder, cache, device)
+    }
+
+    fn sampling(temperature: f32, seed: u64) -> BranchSampling {
+        BranchSampling { max_tokens: 30, temperature, seed, end: END, box_open: BOX_OPEN }
+    }
+
+    #[test]
+    fn texts_written_side_by_side_are_those_written_alone() {
+        let (decoder, cache, device) = small();
+        let prompts: Vec<Vec<u32>> = (0..8).map(|i| (0..1 + i % 4).map(|k| 3 + (i + k) % 9).collect()).collect();
+        let look_up = |states: Tensor<2>| states.mul_scalar(0.5);
+        // an untrained decoder writes few tokens: one that it does write stands for `<obj>`
+        let plain = BranchSampling { box_open: u32::MAX, ..sampling(0.0, 0) };
+        let first = generate_branches(&decoder, &cache, &prompts, &plain, &device, &look_up);
+        let box_open = first[0].tokens[4];
+        let options = BranchSampling { box_open, ..plain };
+        let together = generate_branches(&decoder, &cache, &prompts, &options, &device, &look_up);
+        let mut compared = 0;
+        for (prompt, text) in prompts.iter().zip(&together) {
+            let options = Sampling { max_tokens: 30, deadline: None, temperature: 0.0, seed: 0, end: END, box_open };
+            let aids = Aids { look_up: &look_up, guide: None, on_token: &mut |_| ControlFlow::Continue(()) };
+            let alone = generate(&decoder, &mut cache.clone(), prompt, &options, &device, aids);
+            let written = text.tokens.strip_suffix(&[END]).unwrap_or(&text.tokens);
+            assert_eq!(written, alone.tokens);
+            assert_eq!(text.log_probs.len(), text.tokens.len());
+            assert_eq!(text.objects.len(), text.box_states.len());
+            for (a, b) in text.box_states.iter().flatten().zip(alone.box_states.iter().flatten()) {
+                assert!((a - b).abs() < 1e-4);
+                compared += 1;
+            }
+        }
+        assert!(compared > 0);
+    }
+
+    #[test]
+    fn a_row_draws_the_same_whoever_stands_beside_it() {
+        let (decoder, cache, device) = small();
+        let prompts = vec![vec![3, 4, 5]; 12];
+        let look_up = |states: Tensor<2>| states.mul_scalar(0.5);
+        let all = generate_branches(&decoder, &cache, &prompts, &sampling(1.0, 7), &device, &look_up);
+        let few = generate_branches(&decoder, &cache, &prompts[..3], &sampling(1.0, 7), &device, &look_up);
+        assert_eq!(
+            all.iter().take(3).map(|t| &t.tokens).collect::<Vec<_>>(),
+            few.iter().map(|t| &t.tokens).collect::<Vec<_>>()
+        );
+        let lengths: std::collections::BTreeSet<usize> = all.iter().map(|t| t.tokens.len()).collect();
+        assert!(lengths.len() > 3, "{lengths:?}");
+        assert!(all.iter().any(|t| t.finished) && all.iter().all(|t| t.tokens.len() <= 30));
+        assert!(all.iter().any(|t| !t.objects.is_empty()));
+    }
+}
