@@ -6,6 +6,8 @@ pub mod dataset;
 pub mod eval;
 pub mod grpo;
 pub mod metrics;
+pub mod rewards;
 pub mod rooms;
+pub mod run;
 pub mod sft;
 pub mod tasks;

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, stderr};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use vantage_train::{eval, rooms, sft};
+use vantage_train::{eval, grpo, rooms, sft};
 
 #[derive(Debug, Parser)]
 #[command(name = "vantage-train", version, about = "Makes training data, trains and evaluates Vantage's model")]
@@ -19,6 +19,8 @@ enum Command {
     Rooms(rooms::export::RoomsArgs),
     /// Train all parameters on procedural rooms; resumes by itself.
     Sft(sft::SftArgs),
+    /// Make a trained model better at what its answers are rewarded for (GRPO); resumes by itself.
+    Grpo(grpo::GrpoArgs),
     /// Score a model on rooms it was never trained on.
     Eval(eval::EvalArgs),
 }
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Rooms(args) => rooms::export::run(&args),
         Command::Sft(args) => sft::run(&args),
+        Command::Grpo(args) => grpo::run(&args),
         Command::Eval(args) => eval::run(&args),
     };
     match result {

@@ -64,6 +64,10 @@ pub struct TextRow {
     pub objects: Vec<usize>,
     /// Objects that a good view shows.
     pub referents: Vec<usize>,
+    /// Accepted answers, boxes left out; empty where the boxes are the answer.
+    pub answers: Vec<String>,
+    /// Objects whose boxes the answer has to give; `None` where no box is asked for.
+    pub targets: Option<Vec<usize>>,
 }
 
 /// A training batch.
@@ -181,7 +185,17 @@ fn text_row(question: &Question, part: &ScenePart, tokenizer: &Tokenizer, scene:
     let prompt = tokens.len();
     let words = tokenizer.encode(&question.question)?;
     tokens.extend(target_tokens(tokenizer, &think, &answer)?);
-    Ok(TextRow { scene, tokens, prompt, words, objects, referents: question.referents.clone() })
+    let is_grounding = question.kind == "grounding";
+    Ok(TextRow {
+        scene,
+        tokens,
+        prompt,
+        words,
+        objects,
+        referents: question.referents.clone(),
+        answers: if is_grounding { Vec::new() } else { question.answers.clone() },
+        targets: is_grounding.then(|| question.referents[..1].to_vec()),
+    })
 }
 
 fn scene_part(

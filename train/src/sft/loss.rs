@@ -4,6 +4,8 @@ use burn::tensor::activation::{log_softmax, sigmoid};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use vantage_model::{ModelConfig, Network, PointSample, SceneInput, SpecialTokens, ViewInput, scene_center};
 
+use vantage_scene::OrientedBox;
+
 use crate::dataset::Batch;
 
 /// Share of each part in the total.
@@ -20,6 +22,8 @@ const TOKEN_BOX: f32 = 0.3;
 const TOKEN_ANSWER: f32 = 2.0;
 /// Weight of a shell point in the point classes' loss.
 const SHELL_WEIGHT: f32 = 0.3;
+/// Least extent that a box is asked to have, metres: the logarithm of none has no value.
+const MIN_TARGET_M: f64 = 0.02;
 /// A view shows a referent well when it sees at least this share of what the best view sees of it.
 const GOOD_VIEW_SHARE: f32 = 0.4;
 
@@ -358,9 +362,9 @@ fn box_losses(
             };
             index.push(row as i32);
             real.push(1.0);
-            let b = scene.boxes[object].aabb();
-            center.extend((0..3).map(|k| (0.5 * (b.min[k] + b.max[k]) - origin[k]) as f32));
-            log_size.extend((0..3).map(|k| (b.max[k] - b.min[k]).max(0.02).ln() as f32));
+            let (c, s) = box_target(&scene.boxes[object], &origin);
+            center.extend(c);
+            log_size.extend(s);
         }
     }
     let table = Tensor::cat(vec![flat, Tensor::zeros([1, width], device)], 0);
@@ -391,17 +395,37 @@ fn box_losses(
 
     let l1 = per_query((prediction.center.clone() - center.clone()).abs().sum_dim(2))
         + per_query((prediction.log_size.clone() - log_size.clone()).abs().sum_dim(2)) * 0.5;
-    let (size, true_size) = (prediction.log_size.clamp(-5.0, 3.0).exp(), log_size.exp());
-    let half = |s: &Tensor<3>| s.clone() * 0.5;
-    let high = (prediction.center.clone() + half(&size)).min_pair(center.clone() + half(&true_size));
-    let low = (prediction.center - half(&size)).max_pair(center - half(&true_size));
-    let common = product((high - low).clamp_min(0.0));
-    let overlap = common.clone() / (product(size) + product(true_size) - common + 1.0e-6);
+    let overlap = overlap_of(prediction.center, prediction.log_size, center, log_size);
     let boxes = mean(l1 + overlap.clone().neg() + 1.0);
     let s = prediction.score;
     let score =
         mean(s.clone().clamp_min(0.0) - s.clone() * overlap.clone().detach() + (s.abs().neg().exp() + 1.0).log());
     BoxLosses { pointing, mask, boxes, overlap: mean(overlap), score }
+}
+
+/// What the box decoder is to give for `bbox` in a scene with its centre at `origin`: centre, and natural logs of the extents of
+/// the axis-aligned bounds, none taken as below [`MIN_TARGET_M`].
+pub(crate) fn box_target(bbox: &OrientedBox, origin: &[f64; 3]) -> ([f32; 3], [f32; 3]) {
+    let b = bbox.aabb();
+    (
+        std::array::from_fn(|k| (0.5 * (b.min[k] + b.max[k]) - origin[k]) as f32),
+        std::array::from_fn(|k| (b.max[k] - b.min[k]).max(MIN_TARGET_M).ln() as f32),
+    )
+}
+
+/// Intersection over union of axis-aligned boxes: centres and natural logs of extents, `[a, b, 3]` each; `[a, b]`.
+pub(crate) fn overlap_of(
+    center: Tensor<3>,
+    log_size: Tensor<3>,
+    true_center: Tensor<3>,
+    true_log_size: Tensor<3>,
+) -> Tensor<2> {
+    let (size, true_size) = (log_size.clamp(-5.0, 3.0).exp(), true_log_size.exp());
+    let half = |s: &Tensor<3>| s.clone() * 0.5;
+    let high = (center.clone() + half(&size)).min_pair(true_center.clone() + half(&true_size));
+    let low = (center - half(&size)).max_pair(true_center - half(&true_size));
+    let common = product((high - low).clamp_min(0.0));
+    common.clone() / (product(size) + product(true_size) - common + 1.0e-6)
 }
 
 /// The product over the last axis of length 3.

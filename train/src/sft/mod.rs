@@ -6,4 +6,5 @@ pub mod parallel;
 pub mod run;
 pub mod schedule;
 
+pub(crate) use loss::{box_target, overlap_of};
 pub use run::{SftArgs, run};

@@ -1,0 +1,329 @@
+//! `vantage-train grpo`: makes a trained model better at what its answers are rewarded for; resumes where it stopped.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use burn::module::Module;
+use burn::optim::AdamWConfig;
+use burn::tensor::Device;
+use clap::{Args, ValueEnum};
+
+use super::advantage::Spread;
+use super::loss::{GrpoConfig, Normalisation};
+use super::rollout::GroupConfig;
+use super::update::UpdateConfig;
+use super::workers::{Rolled, Trainer, UpdateSums, Workers};
+use crate::dataset::{Batch, BatchConfig, load_or_make};
+use crate::rewards::{RewardWeights, Rewards, Similarity};
+use crate::run::{Checkpoint, RUN_FORMAT_VERSION, RunFolder, progress, read_model};
+use crate::sft::grads::mean_and_clip;
+use crate::sft::run::FIRST_TRAINING_SEED;
+use crate::sft::schedule::Schedule;
+
+/// Largest global gradient norm.
+const MAX_GRADIENT_NORM: f32 = 1.0;
+/// Steps of warm-up.
+const WARMUP_STEPS: usize = 10;
+/// Keeps the draws of texts apart from those of batches.
+const SAMPLING_STREAM: u64 = 0x6A09_E667_F3BC_C909;
+
+/// How the sum over tokens is divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NormaliseBy {
+    /// Each answer by its length (GRPO).
+    Answer,
+    /// All tokens together (DAPO).
+    Token,
+    /// By the longest answer allowed (Dr. GRPO); advantages are then not divided by the deviation either.
+    Constant,
+}
+
+/// Arguments of `vantage-train grpo`.
+#[derive(Debug, Args)]
+pub struct GrpoArgs {
+    /// Folder for checkpoints and the log; training resumes when it holds a checkpoint.
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Folder of the model to start from, which is the reference too.
+    #[arg(long)]
+    pub init: PathBuf,
+    /// Folder of cached samples.
+    #[arg(long, default_value = "out/samples")]
+    pub cache: PathBuf,
+    /// Rooms to train on.
+    #[arg(long, default_value_t = 1500)]
+    pub rooms: usize,
+    /// Place of the first of them among the training rooms: others than supervised training saw.
+    #[arg(long, default_value_t = 0)]
+    pub first_room: usize,
+    /// Steps in all.
+    #[arg(long, default_value_t = 400)]
+    pub steps: usize,
+    /// Scenes a step.
+    #[arg(long, default_value_t = 4)]
+    pub scenes: usize,
+    /// Questions a scene.
+    #[arg(long, default_value_t = 4)]
+    pub questions: usize,
+    /// Answers a question.
+    #[arg(long, default_value_t = 8)]
+    pub group: usize,
+    /// Views a scene.
+    #[arg(long, default_value_t = 4)]
+    pub views: usize,
+    /// Most tokens of an answer.
+    #[arg(long, default_value_t = 160)]
+    pub max_tokens: usize,
+    /// Temperature of the sampling.
+    #[arg(long, default_value_t = 1.0)]
+    pub temperature: f32,
+    /// Highest learning rate.
+    #[arg(long, default_value_t = 1e-4)]
+    pub learning_rate: f64,
+    /// Weight of the divergence from the reference.
+    #[arg(long, default_value_t = 0.02)]
+    pub beta: f32,
+    /// How far the ratio may fall below 1.
+    #[arg(long, default_value_t = 0.2)]
+    pub clip_low: f32,
+    /// How far it may rise above 1; 0.28 is DAPO's clip-higher.
+    #[arg(long, default_value_t = 0.2)]
+    pub clip_high: f32,
+    /// By what the sum over tokens is divided.
+    #[arg(long, value_enum, default_value = "answer")]
+    pub normalise: NormaliseBy,
+    /// Updates made of the same answers.
+    #[arg(long, default_value_t = 1)]
+    pub epochs: usize,
+    /// Weights of the rewards, as `format=1,perception=1,semantic=1`; also exact, and the penalties overlong and missed.
+    #[arg(long, default_value = "format=1,perception=1,semantic=1")]
+    pub rewards: RewardWeights,
+    /// Weight of the perception reward's own gradient through the boxes; 0 leaves the box decoder alone.
+    #[arg(long, default_value_t = 0.5)]
+    pub grounding: f32,
+    /// Sample further scenes, up to this many times as many, until half of the groups have rewards that differ (DAPO's dynamic
+    /// sampling); 1 samples none.
+    #[arg(long, default_value_t = 1)]
+    pub dynamic: usize,
+    /// Seed of batches and answers.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Threads that share the scenes; part of the run, as sums are rounded differently.
+    #[arg(long, default_value_t = 2)]
+    pub workers: usize,
+    /// Steps between checkpoints.
+    #[arg(long, default_value_t = 20)]
+    pub checkpoint_every: usize,
+    /// Stop after this many minutes, with a checkpoint; run again to go on.
+    #[arg(long)]
+    pub minutes: Option<f64>,
+}
+
+impl GrpoArgs {
+    fn check(&self) -> Result<()> {
+        for (name, value) in [
+            ("rooms", self.rooms),
+            ("steps", self.steps),
+            ("scenes", self.scenes),
+            ("questions", self.questions),
+            ("max-tokens", self.max_tokens),
+            ("epochs", self.epochs),
+            ("dynamic", self.dynamic),
+            ("workers", self.workers),
+            ("checkpoint-every", self.checkpoint_every),
+        ] {
+            ensure!(value > 0, "--{name} must be at least 1");
+        }
+        ensure!(self.group > 1, "--group must be at least 2: an answer is compared with others to the same question");
+        ensure!(self.temperature > 0.0 && self.temperature.is_finite(), "--temperature must be above 0");
+        ensure!(self.learning_rate > 0.0 && self.learning_rate.is_finite(), "--learning-rate must be above 0");
+        for (name, value) in [("beta", self.beta), ("grounding", self.grounding), ("clip-high", self.clip_high)] {
+            ensure!(value >= 0.0 && value.is_finite(), "--{name} must be a number of at least 0");
+        }
+        ensure!((0.0..1.0).contains(&self.clip_low), "--clip-low must be from 0 to below 1");
+        Ok(())
+    }
+
+    /// What decides the curve.
+    fn settings(&self) -> BTreeMap<String, String> {
+        let w = &self.rewards;
+        let rewards = format!(
+            "format={},perception={},semantic={},exact={},overlong={},missed={}",
+            w.format, w.perception, w.semantic, w.exact, w.overlong, w.missed
+        );
+        [
+            ("rooms", self.rooms.to_string()),
+            ("first-room", self.first_room.to_string()),
+            ("steps", self.steps.to_string()),
+            ("scenes", self.scenes.to_string()),
+            ("questions", self.questions.to_string()),
+            ("group", self.group.to_string()),
+            ("views", self.views.to_string()),
+            ("max-tokens", self.max_tokens.to_string()),
+            ("temperature", self.temperature.to_string()),
+            ("learning-rate", self.learning_rate.to_string()),
+            ("beta", self.beta.to_string()),
+            ("clip-low", self.clip_low.to_string()),
+            ("clip-high", self.clip_high.to_string()),
+            ("normalise", format!("{:?}", self.normalise).to_lowercase()),
+            ("epochs", self.epochs.to_string()),
+            ("rewards", rewards),
+            ("grounding", self.grounding.to_string()),
+            ("dynamic", self.dynamic.to_string()),
+            ("seed", self.seed.to_string()),
+            ("workers", self.workers.to_string()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+    }
+
+    fn update(&self) -> UpdateConfig {
+        let normalisation = match self.normalise {
+            NormaliseBy::Answer => Normalisation::Answer,
+            NormaliseBy::Token => Normalisation::Token,
+            NormaliseBy::Constant => Normalisation::Constant { longest: self.max_tokens },
+        };
+        let grpo = GrpoConfig { clip_low: self.clip_low, clip_high: self.clip_high, beta: self.beta, normalisation };
+        UpdateConfig { grpo, grounding: self.grounding, temperature: self.temperature }
+    }
+}
+
+/// Trains; the model folder is `out/last/model`.
+///
+/// # Errors
+/// When an argument is out of range, a folder cannot be written, a checkpoint cannot be read, or the loss stops being a
+/// number.
+pub fn run(args: &GrpoArgs) -> Result<()> {
+    args.check()?;
+    let folder = RunFolder::open(&args.out)?;
+    let settings = args.settings();
+    let (device, autodiff) = (Device::flex(), Device::flex().autodiff());
+    let optimizer = AdamWConfig::new().with_beta_2(0.98).with_weight_decay(0.0).init();
+    let checkpoint = folder.checkpoint(&settings)?;
+    let (config, tokenizer, mut network, mut optimizer) = if checkpoint.is_some() {
+        folder.load(optimizer, &autodiff)?
+    } else {
+        let (config, tokenizer, network) = read_model(&args.init, &autodiff)?;
+        (config, tokenizer, network, optimizer)
+    };
+    let (_, _, reference) = read_model(&args.init, &device)?;
+    let mut state = checkpoint.unwrap_or(Checkpoint {
+        format_version: RUN_FORMAT_VERSION,
+        step: 0,
+        seconds: 0.0,
+        best: None,
+        settings,
+    });
+    eprintln!("{}: starting at step {} of {}", config.name, state.step, args.steps);
+    let bar = progress(args.rooms as u64, "rooms");
+    let first_seed = FIRST_TRAINING_SEED + args.first_room as u64;
+    let samples = load_or_make(first_seed, args.rooms, &config, &args.cache, &|| bar.inc(1))?;
+    bar.finish_and_clear();
+
+    let similarity = Similarity::new(reference.clone(), tokenizer.clone(), device.clone());
+    let trainer = Trainer {
+        reference: &reference,
+        config: &config,
+        tokenizer: &tokenizer,
+        device: &device,
+        autodiff: &autodiff,
+        groups: GroupConfig { group: args.group, max_tokens: args.max_tokens, temperature: args.temperature },
+        weights: args.rewards,
+        similarity: (args.rewards.semantic > 0.0).then_some(&similarity),
+        spread: if args.normalise == NormaliseBy::Constant { Spread::None } else { Spread::Deviation },
+        update: args.update(),
+    };
+    let batch_config =
+        BatchConfig { scenes: args.scenes, questions: args.questions, views: args.views, max_tokens: args.max_tokens };
+    let schedule = Schedule { peak: args.learning_rate, floor_share: 0.1, warmup: WARMUP_STEPS, steps: args.steps };
+    let workers = Workers::new(args.workers)?;
+    let mut log = folder.open_log(LOG_HEADER, state.step)?;
+    let bar = progress(args.steps as u64, "steps");
+    bar.set_position(state.step as u64);
+    let start = Instant::now();
+    let before = state.seconds;
+    for step in state.step..args.steps {
+        let policy = network.valid();
+        let mut rolled: Vec<Rolled> = Vec::new();
+        for round in 0..args.dynamic {
+            let draw = step * args.dynamic + round;
+            let batch = Batch::make(&samples, &tokenizer, &batch_config, args.seed, draw)?;
+            let seed = args.seed ^ (draw as u64 + 1).wrapping_mul(SAMPLING_STREAM);
+            rolled.extend(workers.roll_out(&trainer, &policy, &batch, seed)?);
+            let (all, degenerate) = groups_of(&rolled, args.group);
+            if 2 * (all - degenerate) >= args.scenes * args.questions {
+                break;
+            }
+        }
+        let rate = schedule.rate(step);
+        let mut done = None;
+        for _ in 0..args.epochs {
+            let Some((mut grads, sums)) = workers.gradients(&trainer, &network, &rolled)? else { break };
+            let norm = mean_and_clip(&network, &mut grads, sums.scenes, MAX_GRADIENT_NORM);
+            ensure!(norm.is_finite(), "step {step}: the gradient is not a number; resume with a lower --learning-rate");
+            network = optimizer.step(rate, network, grads);
+            done = Some((norm, sums));
+        }
+        state.step = step + 1;
+        state.seconds = before + start.elapsed().as_secs_f64();
+        let line = log_line(&rolled, args.group, done);
+        writeln!(log, "{},{:.1},{rate:.7},{line}", state.step, state.seconds)?;
+        bar.set_position(state.step as u64);
+        bar.set_message(line);
+        let out_of_time = args.minutes.is_some_and(|m| start.elapsed().as_secs_f64() > 60.0 * m);
+        if state.step % args.checkpoint_every == 0 || state.step == args.steps || out_of_time {
+            folder.save(&config, &tokenizer, &network, &optimizer, &state)?;
+        }
+        if out_of_time {
+            break;
+        }
+    }
+    bar.finish();
+    eprintln!("step {} of {}; the model is in {}", state.step, args.steps, folder.model().display());
+    Ok(())
+}
+
+/// Columns of log.csv.
+const LOG_HEADER: &str = "step,seconds,rate,norm,loss,reward,format,perception,semantic,exact,overlong,missed,tokens,\
+                          groups,degenerate,clipped,divergence,ratio,overlap";
+
+/// Groups, and those with equal rewards.
+fn groups_of(rolled: &[Rolled], group: usize) -> (usize, usize) {
+    let all = rolled.iter().map(|r| r.rows.len()).sum();
+    (all, rolled.iter().map(|r| r.degenerate(group)).sum())
+}
+
+fn log_line(rolled: &[Rolled], group: usize, done: Option<(f32, UpdateSums)>) -> String {
+    let rewards: Vec<&Rewards> = rolled.iter().flat_map(|r| &r.answers).map(|a| &a.rewards).collect();
+    let mean = |of: &dyn Fn(&Rewards) -> Option<f64>| {
+        let values: Vec<f64> = rewards.iter().filter_map(|r| of(r)).collect();
+        values.iter().sum::<f64>() / values.len().max(1) as f64
+    };
+    let tokens: usize = rolled.iter().flat_map(|r| &r.answers).map(|a| a.text.tokens.len()).sum();
+    let (all, degenerate) = groups_of(rolled, group);
+    let (norm, sums) = done.unwrap_or_default();
+    let scenes = sums.scenes.max(1) as f32;
+    let rewards_line = [
+        mean(&|r| Some(r.total)),
+        mean(&|r| Some(r.format)),
+        mean(&|r| r.perception),
+        mean(&|r| r.semantic),
+        mean(&|r| r.exact),
+        mean(&|r| Some(r.overlong)),
+        mean(&|r| Some(r.missed)),
+    ]
+    .map(|v| format!("{v:.4}"))
+    .join(",");
+    format!(
+        "{norm:.4},{:.5},{rewards_line},{:.1},{all},{degenerate},{:.4},{:.5},{:.4},{:.4}",
+        sums.loss / scenes,
+        tokens as f64 / rewards.len().max(1) as f64,
+        sums.clipped / scenes,
+        sums.divergence / scenes,
+        sums.ratio / scenes,
+        sums.overlap.0 / sums.overlap.1.max(1) as f32
+    )
+}
