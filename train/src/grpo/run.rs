@@ -18,7 +18,7 @@ use super::update::UpdateConfig;
 use super::workers::{Rolled, Trainer, UpdateSums, Workers};
 use crate::dataset::{Batch, BatchConfig, load_or_make};
 use crate::rewards::{RewardWeights, Rewards, Similarity};
-use crate::run::{Checkpoint, RUN_FORMAT_VERSION, RunFolder, progress, read_model};
+use crate::run::{AdapterArgs, Checkpoint, RUN_FORMAT_VERSION, RunFolder, begin_or_resume, progress, read_model};
 use crate::sft::grads::mean_and_clip;
 use crate::sft::run::FIRST_TRAINING_SEED;
 use crate::sft::schedule::Schedule;
@@ -108,6 +108,9 @@ pub struct GrpoArgs {
     /// sampling); 1 samples none.
     #[arg(long, default_value_t = 1)]
     pub dynamic: usize,
+    /// Adapters instead of the whole decoder.
+    #[command(flatten)]
+    pub adapters: AdapterArgs,
     /// Seed of batches and answers.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -154,7 +157,7 @@ impl GrpoArgs {
             "format={},perception={},semantic={},exact={},overlong={},missed={}",
             w.format, w.perception, w.semantic, w.exact, w.overlong, w.missed
         );
-        [
+        let own = [
             ("rooms", self.rooms.to_string()),
             ("first-room", self.first_room.to_string()),
             ("steps", self.steps.to_string()),
@@ -176,8 +179,8 @@ impl GrpoArgs {
             ("seed", self.seed.to_string()),
             ("workers", self.workers.to_string()),
         ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into()
+        .map(|(name, value)| (name.to_owned(), value));
+        own.into_iter().chain(self.adapters.settings()).collect()
     }
 
     fn update(&self) -> UpdateConfig {
@@ -203,12 +206,15 @@ pub fn run(args: &GrpoArgs) -> Result<()> {
     let (device, autodiff) = (Device::flex(), Device::flex().autodiff());
     let optimizer = AdamWConfig::new().with_beta_2(0.98).with_weight_decay(0.0).init();
     let checkpoint = folder.checkpoint(&settings)?;
-    let (config, tokenizer, mut network, mut optimizer) = if checkpoint.is_some() {
-        folder.load(optimizer, &autodiff)?
-    } else {
-        let (config, tokenizer, network) = read_model(&args.init, &autodiff)?;
-        (config, tokenizer, network, optimizer)
-    };
+    let (config, tokenizer, mut network) = begin_or_resume(
+        &folder,
+        checkpoint.is_some(),
+        &args.adapters,
+        &|| read_model(&args.init, &autodiff),
+        &autodiff,
+    )?;
+    let mut optimizer = if checkpoint.is_some() { folder.load_optimizer(optimizer)? } else { optimizer };
+    // the policy as it began: where adapters are trained, the same weights with these switched off
     let (_, _, reference) = read_model(&args.init, &device)?;
     let mut state = checkpoint.unwrap_or(Checkpoint {
         format_version: RUN_FORMAT_VERSION,
@@ -275,7 +281,7 @@ pub fn run(args: &GrpoArgs) -> Result<()> {
         bar.set_message(line);
         let out_of_time = args.minutes.is_some_and(|m| start.elapsed().as_secs_f64() > 60.0 * m);
         if state.step % args.checkpoint_every == 0 || state.step == args.steps || out_of_time {
-            folder.save(&config, &tokenizer, &network, &optimizer, &state)?;
+            folder.save(&config, &tokenizer, &network, &optimizer, args.adapters.lora_rank.is_some(), &state)?;
         }
         if out_of_time {
             break;

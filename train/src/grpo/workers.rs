@@ -1,11 +1,10 @@
 //! A batch of scenes with questions in, rolled out and then turned into gradients out: the scenes are shared out over worker
 //! threads, each with its own copy of the weights' leaves.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Device;
-use rayon::{ThreadPool, ThreadPoolBuilder};
 use vantage_model::{ModelConfig, Network, Tokenizer};
 
 use super::advantage::{Spread, advantages};
@@ -13,6 +12,7 @@ use super::rollout::{GroupConfig, Policy, Rollout, roll_out};
 use super::update::{UpdateConfig, reference_log_probs, update};
 use crate::dataset::{Batch, ScenePart, TextRow};
 use crate::rewards::{RewardWeights, Similarity};
+use crate::run::Pools;
 
 /// What stays the same over a run.
 pub struct Trainer<'a> {
@@ -84,9 +84,9 @@ pub struct UpdateSums {
     pub overlap: (f32, usize),
 }
 
-/// One single-threaded pool a worker.
+/// The worker threads.
 pub struct Workers {
-    pools: Vec<ThreadPool>,
+    pools: Pools,
 }
 
 impl Workers {
@@ -95,35 +95,7 @@ impl Workers {
     /// # Errors
     /// When a thread cannot be started.
     pub fn new(count: usize) -> Result<Self> {
-        let pools = (0..count.max(1))
-            .map(|_| ThreadPoolBuilder::new().num_threads(1).build().context("starting a worker thread"))
-            .collect::<Result<_>>()?;
-        Ok(Self { pools })
-    }
-
-    /// Runs `work` on items, those of a worker one after another, and gives what came out in the items' order.
-    fn share<T: Sync, R: Send>(&self, items: &[T], work: &(dyn Fn(usize, &T) -> R + Sync)) -> Result<Vec<R>> {
-        let workers = self.pools.len();
-        let mut all: Vec<(usize, R)> = Vec::with_capacity(items.len());
-        let parts: Vec<std::thread::Result<Vec<(usize, R)>>> = std::thread::scope(|scope| {
-            let running: Vec<_> = self
-                .pools
-                .iter()
-                .enumerate()
-                .map(|(w, pool)| {
-                    scope.spawn(move || {
-                        let own = (w..items.len()).step_by(workers);
-                        pool.install(|| own.map(|i| (i, work(i, &items[i]))).collect())
-                    })
-                })
-                .collect();
-            running.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
-        });
-        for part in parts {
-            all.extend(part.map_err(|_| anyhow::anyhow!("a training worker ended early"))?);
-        }
-        all.sort_by_key(|(i, _)| *i);
-        Ok(all.into_iter().map(|(_, result)| result).collect())
+        Ok(Self { pools: Pools::new(count)? })
     }
 
     /// Answers all questions of `batch` in groups. `network` is without gradients.
@@ -137,7 +109,7 @@ impl Workers {
             .enumerate()
             .map(|(s, scene)| (scene, batch.rows.iter().filter(|r| r.scene == s).cloned().collect()))
             .collect();
-        self.share(&scenes, &|i, (scene, rows)| {
+        self.pools.share(&scenes, &|i, (scene, rows)| {
             let policy =
                 Policy { network, config: trainer.config, tokenizer: trainer.tokenizer, device: trainer.device };
             let seed = seed.wrapping_add(i as u64);
@@ -179,7 +151,7 @@ impl Workers {
         rolled: &[Rolled],
     ) -> Result<Option<(GradientsParams, UpdateSums)>> {
         let telling: Vec<&Rolled> = rolled.iter().filter(|r| r.informative.iter().any(|kept| *kept)).collect();
-        let results = self.share(&telling, &|_, rolled| {
+        let results = self.pools.share(&telling, &|_, rolled| {
             let own = network.clone().fork(trainer.autodiff);
             let (answers, advantages) = rolled.informative();
             let special = trainer.tokenizer.special();

@@ -1,7 +1,8 @@
 //! A folder of a training run: the last checkpoint, whole or not there, the best model, and a log that goes on where the
 //! checkpoint ends.
 //!
-//! `last/` holds the model, the optimizer and `state.json`; `best/` a model alone; `log.csv` a line a step. A checkpoint is
+//! `last/` holds the model, the optimizer and `state.json`, and, where adapters are trained, the weights with these apart;
+//! `best/` a model alone; `log.csv` a line a step. A checkpoint is
 //! written beside `last/` and takes its place by renaming, so that a run killed at any moment resumes from a whole one.
 
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ use serde::{Deserialize, Serialize};
 use vantage_model::checkpoint::{self, CheckpointFiles};
 use vantage_model::{ModelConfig, Network, Tokenizer};
 
+use super::adapters::save_apart;
+
 /// Version of state.json.
 pub const RUN_FORMAT_VERSION: u32 = 2;
 
@@ -26,6 +29,7 @@ const PARTIAL: &str = "partial";
 const REPLACED: &str = "replaced";
 const MODEL: &str = "model";
 const OPTIMIZER: &str = "optimizer";
+const APART: &str = "apart.safetensors";
 const STATE: &str = "state.json";
 const LOG: &str = "log.csv";
 
@@ -70,6 +74,11 @@ impl RunFolder {
     /// The model of the last checkpoint.
     pub fn model(&self) -> PathBuf {
         self.path.join(LAST).join(MODEL)
+    }
+
+    /// The last checkpoint's weights with the adapters apart; there where adapters are trained.
+    pub fn apart(&self) -> PathBuf {
+        self.path.join(LAST).join(APART)
     }
 
     /// The best model.
@@ -127,19 +136,13 @@ impl RunFolder {
         Ok(Some(state))
     }
 
-    /// The model and the optimizer of the last checkpoint.
+    /// The optimizer as the last checkpoint has it.
     ///
     /// # Errors
-    /// When a file is missing or damaged.
-    pub fn load(
-        &self,
-        optimizer: ModuleOptimizer,
-        device: &Device,
-    ) -> Result<(ModelConfig, Tokenizer, Network, ModuleOptimizer)> {
-        let (config, tokenizer, network) = read_model(&self.model(), device)?;
+    /// When the file is missing or damaged.
+    pub fn load_optimizer(&self, optimizer: ModuleOptimizer) -> Result<ModuleOptimizer> {
         let path = self.path.join(LAST).join(OPTIMIZER);
-        let optimizer = optimizer.load(&path).with_context(|| format!("reading {}", path.display()))?;
-        Ok((config, tokenizer, network, optimizer))
+        optimizer.load(&path).with_context(|| format!("reading {}", path.display()))
     }
 
     /// Replaces the last checkpoint.
@@ -152,12 +155,17 @@ impl RunFolder {
         tokenizer: &Tokenizer,
         network: &Network,
         optimizer: &ModuleOptimizer,
+        has_adapters: bool,
         state: &Checkpoint,
     ) -> Result<()> {
         let partial = self.path.join(PARTIAL);
         remove(&partial)?;
         fs::create_dir_all(&partial).with_context(|| format!("making {}", partial.display()))?;
-        checkpoint::save(&network.valid(), config, tokenizer, &partial.join(MODEL))?;
+        let weights = network.valid();
+        if has_adapters {
+            save_apart(&weights, &partial.join(APART))?;
+        }
+        checkpoint::save(&weights.materialize(), config, tokenizer, &partial.join(MODEL))?;
         let path = partial.join(OPTIMIZER);
         optimizer.save(&path).with_context(|| format!("writing {}", path.display()))?;
         write_whole(&partial.join(STATE), serde_json::to_string_pretty(state)?.as_bytes())?;
@@ -175,7 +183,7 @@ impl RunFolder {
     /// # Errors
     /// When something cannot be written.
     pub fn save_best(&self, config: &ModelConfig, tokenizer: &Tokenizer, network: &Network) -> Result<()> {
-        Ok(checkpoint::save(&network.valid(), config, tokenizer, &self.best())?)
+        Ok(checkpoint::save(&network.valid().materialize(), config, tokenizer, &self.best())?)
     }
 
     /// The log, to be appended to: lines of steps after `step`, which a killed run wrote beyond its checkpoint, are taken out.

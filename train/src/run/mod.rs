@@ -1,11 +1,19 @@
 //! What every training command shares: a folder that can be resumed from, a log, and the bar that shows where it stands.
 
+mod adapters;
 mod folder;
+mod numbered;
+mod pools;
 
+use anyhow::Result;
+use burn::tensor::Device;
 use indicatif::{ProgressBar, ProgressStyle};
+use vantage_model::{ModelConfig, Network, Tokenizer};
 
+pub use adapters::AdapterArgs;
 pub(crate) use folder::read_model;
 pub use folder::{Checkpoint, RUN_FORMAT_VERSION, RunFolder};
+pub(crate) use pools::Pools;
 
 /// A progress bar of `length` `unit`s; invisible where the output is no terminal.
 pub(crate) fn progress(length: u64, unit: &str) -> ProgressBar {
@@ -15,4 +23,29 @@ pub(crate) fn progress(length: u64, unit: &str) -> ProgressBar {
     }
     bar.set_prefix(unit.to_owned());
     bar
+}
+
+/// A model in training: its sizes, its tokenizer, its weights.
+pub(crate) type Model = (ModelConfig, Tokenizer, Network);
+
+/// The network that a run begins or goes on with, adapted where that is asked for, its parameters numbered: that of the last
+/// checkpoint where `resumes`, else what `begin` makes, which with adapters is also what they are added to.
+///
+/// # Errors
+/// When a file cannot be read, or an option of the adapters is out of range.
+pub(crate) fn begin_or_resume(
+    folder: &RunFolder,
+    resumes: bool,
+    adapters: &AdapterArgs,
+    begin: &dyn Fn() -> Result<Model>,
+    device: &Device,
+) -> Result<Model> {
+    let has_adapters = adapters.lora_rank.is_some();
+    let (config, tokenizer, network) =
+        if resumes && !has_adapters { read_model(&folder.model(), device)? } else { begin()? };
+    let mut network = numbered::numbered(adapters.adapt(network, &config.decoder)?);
+    if resumes && has_adapters {
+        adapters::load_apart(&mut network, &folder.apart())?;
+    }
+    Ok((config, tokenizer, network))
 }

@@ -49,6 +49,24 @@ pub struct Losses {
     pub naming: Tensor<1>,
 }
 
+impl Losses {
+    /// As numbers, in the order of [`super::parallel::PART_NAMES`].
+    pub(super) fn values(&self) -> super::parallel::Values {
+        [
+            &self.total,
+            &self.text,
+            &self.point_class,
+            &self.pointing,
+            &self.mask,
+            &self.boxes,
+            &self.overlap,
+            &self.contrast,
+            &self.naming,
+        ]
+        .map(|part| part.clone().into_scalar::<f32>())
+    }
+}
+
 /// Runs the network on `batch`.
 pub fn losses(
     network: &Network,

@@ -1,23 +1,26 @@
-//! A batch in, the mean gradients of its parts out: the scenes of a batch are shared out over worker threads, each with its
-//! own copy of the weights' leaves, because most operations of the CPU backend run on one core.
+//! Batches in, the mean gradients of their parts out: the scenes of each are shared out over worker threads, each with its own
+//! copy of the weights' leaves.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Device;
-use rayon::{ThreadPool, ThreadPoolBuilder};
 use vantage_model::{ModelConfig, Network, SpecialTokens};
 
 use super::loss::losses;
 use crate::dataset::Batch;
+use crate::run::Pools;
 
 /// Names of the loss parts, in the order of [`Workers::gradients`].
 pub const PART_NAMES: [&str; 9] =
     ["total", "text", "point_class", "pointing", "mask", "box", "overlap", "contrast", "naming"];
 
-/// One single-threaded pool a worker.
+/// Mean losses, in the order of [`PART_NAMES`].
+pub type Values = [f32; PART_NAMES.len()];
+
+/// The worker threads.
 pub struct Workers {
-    pools: Vec<ThreadPool>,
+    pools: Pools,
 }
 
 impl Workers {
@@ -26,13 +29,10 @@ impl Workers {
     /// # Errors
     /// When a thread cannot be started.
     pub fn new(count: usize) -> Result<Self> {
-        let pools = (0..count.max(1))
-            .map(|_| ThreadPoolBuilder::new().num_threads(1).build().context("starting a worker thread"))
-            .collect::<Result<_>>()?;
-        Ok(Self { pools })
+        Ok(Self { pools: Pools::new(count)? })
     }
 
-    /// Sums of the parts' gradients, how many parts there were, and the mean losses in the order of [`PART_NAMES`].
+    /// Sums of the gradients of all parts of `batches`, how many parts there were, and the mean losses.
     ///
     /// # Errors
     /// When a worker's thread ended before its part was done.
@@ -41,48 +41,48 @@ impl Workers {
         network: &Network,
         config: &ModelConfig,
         special: &SpecialTokens,
-        batch: &Batch,
+        batches: &[Batch],
         device: &Device,
-    ) -> Result<(GradientsParams, usize, [f32; PART_NAMES.len()])> {
-        let parts = batch.split(self.pools.len());
-        let results: Vec<_> = std::thread::scope(|scope| {
-            let running: Vec<_> = parts
-                .iter()
-                .zip(&self.pools)
-                .map(|(part, pool)| {
-                    let own = network.clone().fork(device);
-                    scope.spawn(move || {
-                        pool.install(|| {
-                            let l = losses(&own, config, special, part, device);
-                            let values = [
-                                &l.total,
-                                &l.text,
-                                &l.point_class,
-                                &l.pointing,
-                                &l.mask,
-                                &l.boxes,
-                                &l.overlap,
-                                &l.contrast,
-                                &l.naming,
-                            ]
-                            .map(|t| t.clone().into_scalar::<f32>());
-                            (GradientsParams::from_grads(l.total.backward(), &own), values)
-                        })
-                    })
-                })
-                .collect();
-            running.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
-        });
+    ) -> Result<(GradientsParams, usize, Values)> {
         let mut accumulator = GradientsAccumulator::new();
-        let mut mean = [0.0; PART_NAMES.len()];
-        let count = results.len();
-        for result in results {
-            let (grads, values) = result.map_err(|_| anyhow::anyhow!("a training worker ended early"))?;
-            accumulator.accumulate(network, grads);
-            for (m, v) in mean.iter_mut().zip(values) {
-                *m += v / count as f32;
+        let (mut parts, mut mean) = (0, Values::default());
+        for batch in batches {
+            let results = self.pools.share(&batch.split(self.pools.count()), &|_, part| {
+                let own = network.clone().fork(device);
+                let losses = losses(&own, config, special, part, device);
+                let values = losses.values();
+                (GradientsParams::from_grads(losses.total.backward(), &own), values)
+            })?;
+            for (grads, values) in results {
+                accumulator.accumulate(network, grads);
+                parts += 1;
+                add(&mut mean, &values);
             }
         }
-        Ok((accumulator.grads(), count, mean))
+        Ok((accumulator.grads(), parts, mean.map(|sum| sum / parts.max(1) as f32)))
+    }
+
+    /// The mean losses of `batches`. `network` is without gradients.
+    ///
+    /// # Errors
+    /// When a worker's thread ended before its part was done.
+    pub fn values(
+        &self,
+        network: &Network,
+        config: &ModelConfig,
+        special: &SpecialTokens,
+        batches: &[Batch],
+        device: &Device,
+    ) -> Result<Values> {
+        let all = self.pools.share(batches, &|_, batch| losses(network, config, special, batch, device).values())?;
+        let mut mean = Values::default();
+        all.iter().for_each(|values| add(&mut mean, values));
+        Ok(mean.map(|sum| sum / all.len().max(1) as f32))
+    }
+}
+
+fn add(sums: &mut Values, values: &Values) {
+    for (sum, value) in sums.iter_mut().zip(values) {
+        *sum += value;
     }
 }

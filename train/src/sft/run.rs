@@ -1,6 +1,6 @@
 //! `vantage-train sft`: prepares samples, trains, writes checkpoints and a log, resumes where it stopped.
 
-use std::fs;
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
@@ -8,33 +8,37 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use burn::module::Module;
-use burn::optim::{AdamWConfig, ModuleOptimizer};
+use burn::optim::AdamWConfig;
 use burn::tensor::Device;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
-use serde::{Deserialize, Serialize};
 use vantage_model::checkpoint::{self, CheckpointFiles};
 use vantage_model::{ModelConfig, Network, Tokenizer, target_text};
 
 use super::grads::mean_and_clip;
 use super::parallel::{PART_NAMES, Workers};
 use super::schedule::Schedule;
-use crate::dataset::{Batch, BatchConfig, load_or_make};
+use crate::dataset::{Batch, BatchConfig, SceneSample, load_or_make};
 use crate::rooms::{CLASS_NAMES, RoomConfig, Span, generate, questions};
+use crate::run::{AdapterArgs, Checkpoint, Model, RUN_FORMAT_VERSION, RunFolder, begin_or_resume, progress};
 
 /// First seed of the training rooms; evaluation refuses seeds from here on, so that no room is on both sides.
 pub const FIRST_TRAINING_SEED: u64 = 1 << 40;
+/// First seed of the rooms that tell when to stop.
+const FIRST_VALIDATION_SEED: u64 = 1 << 42;
 /// Rooms whose questions the tokenizer is trained on.
 const TOKENIZER_ROOMS: u64 = 400;
 /// Largest global gradient norm.
 const MAX_GRADIENT_NORM: f32 = 1.0;
-/// Version of state.json.
-const STATE_FORMAT_VERSION: u32 = 1;
+/// Steps of warm-up, and the last learning rate as a share of the highest.
+const WARMUP_STEPS: usize = 100;
+const FLOOR_SHARE: f64 = 0.03;
+/// Of the batches that validation draws: always the same.
+const VALIDATION_SEED: u64 = 7;
 
 /// Arguments of `vantage-train sft`.
 #[derive(Debug, Args)]
 pub struct SftArgs {
-    /// Folder for checkpoints and the log; training resumes when it holds a state.
+    /// Folder for checkpoints and the log; training resumes when it holds a checkpoint.
     #[arg(long)]
     pub out: PathBuf,
     /// Folder of cached samples.
@@ -46,12 +50,15 @@ pub struct SftArgs {
     /// Steps in all.
     #[arg(long, default_value_t = 4000)]
     pub steps: usize,
-    /// Scenes a step.
+    /// Scenes a batch.
     #[arg(long, default_value_t = 4)]
     pub scenes: usize,
-    /// Questions a scene and step.
+    /// Questions a scene and batch.
     #[arg(long, default_value_t = 10)]
     pub questions: usize,
+    /// Batches a step: their gradients are added up before the weights move.
+    #[arg(long, default_value_t = 1)]
+    pub accumulate: usize,
     /// Views a scene.
     #[arg(long, default_value_t = 4)]
     pub views: usize,
@@ -64,6 +71,18 @@ pub struct SftArgs {
     /// Start from the weights of this model folder; parts that it lacks start fresh.
     #[arg(long)]
     pub init: Option<PathBuf>,
+    /// Adapters instead of the whole decoder.
+    #[command(flatten)]
+    pub adapters: AdapterArgs,
+    /// Rooms that are not trained on and tell which model is the best; 0 keeps no best.
+    #[arg(long, default_value_t = 16)]
+    pub validation_rooms: usize,
+    /// Steps between validations.
+    #[arg(long, default_value_t = 200)]
+    pub validate_every: usize,
+    /// Stop when this many validations in a row were no better.
+    #[arg(long)]
+    pub patience: Option<usize>,
     /// Seed of weights and batches.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -78,131 +97,168 @@ pub struct SftArgs {
     pub minutes: Option<f64>,
 }
 
-/// Where a run stands; state.json beside the weights.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct State {
-    format_version: u32,
-    /// Steps done.
-    step: usize,
-    seed: u64,
-    rooms: usize,
-    scenes: usize,
-    questions: usize,
-    views: usize,
-    /// Seconds of training so far, over all runs.
-    seconds: f64,
+impl SftArgs {
+    fn check(&self) -> Result<()> {
+        for (name, value) in [
+            ("rooms", self.rooms),
+            ("steps", self.steps),
+            ("scenes", self.scenes),
+            ("questions", self.questions),
+            ("accumulate", self.accumulate),
+            ("views", self.views),
+            ("max-tokens", self.max_tokens),
+            ("validate-every", self.validate_every),
+            ("workers", self.workers),
+            ("checkpoint-every", self.checkpoint_every),
+        ] {
+            ensure!(value > 0, "--{name} must be at least 1");
+        }
+        ensure!(self.learning_rate > 0.0 && self.learning_rate.is_finite(), "--learning-rate must be above 0");
+        ensure!(
+            self.adapters.lora_rank.is_none() || self.init.is_some(),
+            "--lora-rank needs --init: adapters are added to a model that was trained"
+        );
+        ensure!(self.patience.is_none() || self.validation_rooms > 0, "--patience needs --validation-rooms");
+        Ok(())
+    }
+
+    /// What decides the curve.
+    fn settings(&self) -> BTreeMap<String, String> {
+        let own = [
+            ("rooms", self.rooms.to_string()),
+            ("steps", self.steps.to_string()),
+            ("scenes", self.scenes.to_string()),
+            ("questions", self.questions.to_string()),
+            ("accumulate", self.accumulate.to_string()),
+            ("views", self.views.to_string()),
+            ("max-tokens", self.max_tokens.to_string()),
+            ("learning-rate", self.learning_rate.to_string()),
+            ("seed", self.seed.to_string()),
+            ("workers", self.workers.to_string()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value));
+        own.into_iter().chain(self.adapters.settings()).collect()
+    }
 }
 
-/// Trains; the model folder is `out/model`.
+/// Trains; the model folder is `out/last/model`, the best by validation `out/best`.
 ///
 /// # Errors
-/// When a folder cannot be written, a checkpoint cannot be read, or the loss stops being a number.
+/// When an argument is out of range, a folder cannot be written, a checkpoint cannot be read, or the loss stops being a
+/// number.
 pub fn run(args: &SftArgs) -> Result<()> {
-    let model_dir = args.out.join("model");
-    fs::create_dir_all(&args.out).with_context(|| format!("making {}", args.out.display()))?;
+    args.check()?;
+    let folder = RunFolder::open(&args.out)?;
     let device = Device::flex().autodiff();
     device.seed(args.seed);
-    let mut state = read_state(&args.out)?;
-    let (config, tokenizer, mut network) = match &state {
-        Some(_) => resume_model(&model_dir, &device)?,
-        None => match &args.init {
-            Some(dir) => model_from(dir, &device)?,
-            None => fresh_model(args, &device)?,
-        },
+    let settings = args.settings();
+    let checkpoint = folder.checkpoint(&settings)?;
+    let begin = || match &args.init {
+        Some(dir) => model_from(dir, &device),
+        None => fresh_model(args, &device),
     };
+    let (config, tokenizer, mut network) =
+        begin_or_resume(&folder, checkpoint.is_some(), &args.adapters, &begin, &device)?;
     let mut optimizer = AdamWConfig::new().with_beta_2(0.98).with_weight_decay(0.05).init();
-    if state.is_some() {
-        let path = args.out.join("optimizer");
-        optimizer = optimizer.load(&path).with_context(|| format!("reading {}", path.display()))?;
+    if checkpoint.is_some() {
+        optimizer = folder.load_optimizer(optimizer)?;
     }
-    let mut state = state.take().unwrap_or(State {
-        format_version: STATE_FORMAT_VERSION,
+    let mut state = checkpoint.unwrap_or(Checkpoint {
+        format_version: RUN_FORMAT_VERSION,
         step: 0,
-        seed: args.seed,
-        rooms: args.rooms,
-        scenes: args.scenes,
-        questions: args.questions,
-        views: args.views,
         seconds: 0.0,
+        best: None,
+        settings,
     });
-    eprintln!(
-        "{}: {} parameters, starting at step {} of {}",
-        config.name,
-        network.num_params(),
-        state.step,
-        args.steps
-    );
+    let (name, weights) = (&config.name, network.num_params());
+    eprintln!("{name}: {weights} parameters, starting at step {} of {}", state.step, args.steps);
 
-    let bar = progress(args.rooms as u64, "rooms");
+    let bar = progress((args.rooms + args.validation_rooms) as u64, "rooms");
     let samples = load_or_make(FIRST_TRAINING_SEED, args.rooms, &config, &args.cache, &|| bar.inc(1))?;
+    let held_out = load_or_make(FIRST_VALIDATION_SEED, args.validation_rooms, &config, &args.cache, &|| bar.inc(1))?;
     bar.finish_and_clear();
 
-    let schedule = Schedule { peak: args.learning_rate, floor_share: 0.03, warmup: 100, steps: args.steps };
     let batch_config =
         BatchConfig { scenes: args.scenes, questions: args.questions, views: args.views, max_tokens: args.max_tokens };
+    let validation = validation_batches(&held_out, &tokenizer, &batch_config)?;
+    let schedule =
+        Schedule { peak: args.learning_rate, floor_share: FLOOR_SHARE, warmup: WARMUP_STEPS, steps: args.steps };
     let bar = progress(args.steps as u64, "steps");
     bar.set_position(state.step as u64);
     let mut log =
-        fs::OpenOptions::new().create(true).append(true).open(args.out.join("log.csv")).context("opening log.csv")?;
-    if state.step == 0 {
-        writeln!(log, "step,seconds,rate,norm,{}", PART_NAMES.join(","))?;
-    }
+        folder.open_log(&format!("step,seconds,rate,norm,{},validation", PART_NAMES.join(",")), state.step)?;
     let workers = Workers::new(args.workers)?;
     let start = Instant::now();
-    let first = state.step;
-    let seconds_before = state.seconds;
-    // one batch ahead, made while the network works
+    let (first, before) = (state.step, state.seconds);
+    // one step's batches ahead, made while the network works
     std::thread::scope(|scope| -> Result<()> {
-        let (sender, batches) = sync_channel(2);
+        let (sender, steps_batches) = sync_channel(2);
         let (samples, tokenizer_ref) = (&samples, &tokenizer);
-        let steps = args.steps;
         scope.spawn(move || {
-            for step in first..steps {
-                if sender.send(Batch::make(samples, tokenizer_ref, &batch_config, args.seed, step)).is_err() {
+            for step in first..args.steps {
+                let draws = step * args.accumulate..(step + 1) * args.accumulate;
+                let batches: Result<Vec<Batch>> =
+                    draws.map(|draw| Batch::make(samples, tokenizer_ref, &batch_config, args.seed, draw)).collect();
+                if sender.send(batches).is_err() {
                     return;
                 }
             }
         });
         for step in first..args.steps {
-            let batch = batches.recv().context("the batch maker stopped")??;
-            let (mut grads, parts, values) =
-                workers.gradients(&network, &config, tokenizer.special(), &batch, &device)?;
+            let batches = steps_batches.recv().context("the batch maker stopped")??;
+            let special = tokenizer.special();
+            let (mut grads, parts, values) = workers.gradients(&network, &config, special, &batches, &device)?;
             let norm = mean_and_clip(&network, &mut grads, parts, MAX_GRADIENT_NORM);
             ensure!(norm.is_finite(), "step {step}: the gradient is not a number; resume with a lower --learning-rate");
             let rate = schedule.rate(step);
             network = optimizer.step(rate, network, grads);
             state.step = step + 1;
-            state.seconds = seconds_before + start.elapsed().as_secs_f64();
+            state.seconds = before + start.elapsed().as_secs_f64();
+            let is_last = state.step == args.steps;
+            let mut validated = String::new();
+            if !validation.is_empty() && (state.step % args.validate_every == 0 || is_last) {
+                let plain = Device::flex();
+                let loss = f64::from(workers.values(&network.valid(), &config, special, &validation, &plain)?[0]);
+                validated = format!("{loss:.4}");
+                if state.best.is_none_or(|(best, _)| loss < best) {
+                    state.best = Some((loss, state.step));
+                    folder.save_best(&config, &tokenizer, &network)?;
+                }
+            }
             let line = values.map(|v| format!("{v:.4}")).join(",");
-            writeln!(log, "{},{:.1},{rate:.6},{norm:.3},{line}", state.step, state.seconds)?;
+            writeln!(log, "{},{:.1},{rate:.6},{norm:.3},{line},{validated}", state.step, state.seconds)?;
             bar.set_position(state.step as u64);
             bar.set_message(line);
             let out_of_time = args.minutes.is_some_and(|m| start.elapsed().as_secs_f64() > 60.0 * m);
-            if state.step % args.checkpoint_every == 0 || state.step == args.steps || out_of_time {
-                save(&args.out, &model_dir, &config, &tokenizer, &network, &optimizer, &state)?;
+            let out_of_patience = args.patience.zip(state.best).is_some_and(|(patience, (_, at))| {
+                state.step >= at + patience * args.validate_every && !validated.is_empty()
+            });
+            if state.step % args.checkpoint_every == 0 || is_last || out_of_time || out_of_patience {
+                let has_adapters = args.adapters.lora_rank.is_some();
+                folder.save(&config, &tokenizer, &network, &optimizer, has_adapters, &state)?;
             }
             if out_of_time {
+                break;
+            }
+            if out_of_patience {
+                eprintln!("no better for {} validations: stopped early", args.patience.unwrap_or_default());
                 break;
             }
         }
         Ok(())
     })?;
     bar.finish();
-    eprintln!("step {} of {}; the model is in {}", state.step, args.steps, model_dir.display());
+    eprintln!("step {} of {}; the model is in {}", state.step, args.steps, folder.model().display());
     Ok(())
 }
 
-fn progress(length: u64, unit: &str) -> ProgressBar {
-    let bar = ProgressBar::new(length);
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {prefix} {elapsed} (left {eta}) {msg}") {
-        bar.set_style(style);
-    }
-    bar.set_prefix(unit.to_owned());
-    bar
+/// Batches that cover the held-out rooms once.
+fn validation_batches(samples: &[SceneSample], tokenizer: &Tokenizer, config: &BatchConfig) -> Result<Vec<Batch>> {
+    let count = samples.len().div_ceil(config.scenes);
+    (0..count).map(|draw| Batch::make(samples, tokenizer, config, VALIDATION_SEED, draw)).collect()
 }
 
-fn fresh_model(args: &SftArgs, device: &Device) -> Result<(ModelConfig, Tokenizer, Network)> {
+fn fresh_model(args: &SftArgs, device: &Device) -> Result<Model> {
     let tokenizer = train_tokenizer()?;
     let mut classes = vec!["shell".to_owned()];
     classes.extend(CLASS_NAMES.iter().map(|c| (*c).to_owned()));
@@ -213,24 +269,17 @@ fn fresh_model(args: &SftArgs, device: &Device) -> Result<(ModelConfig, Tokenize
 }
 
 /// The model in `dir` with fresh weights where it has none.
-fn model_from(dir: &Path, device: &Device) -> Result<(ModelConfig, Tokenizer, Network)> {
+fn model_from(dir: &Path, device: &Device) -> Result<Model> {
     let files = CheckpointFiles::read(dir)?;
     let config = ModelConfig::from_json(&files.config, &files.origin)?;
+    config.check_file_size(files.weights.len(), &files.origin)?;
     let tokenizer = Tokenizer::from_bytes(&files.tokenizer)?;
+    tokenizer.check_vocab(config.decoder.vocab_size)?;
     let mut network = Network::new(&config, device);
     let fresh = checkpoint::apply_part(&mut network, &files)?;
     if !fresh.is_empty() {
         eprintln!("{}: without {}; they start fresh", dir.display(), fresh.join(", "));
     }
-    Ok((config, tokenizer, network))
-}
-
-fn resume_model(dir: &Path, device: &Device) -> Result<(ModelConfig, Tokenizer, Network)> {
-    let files = CheckpointFiles::read(dir)?;
-    let config = ModelConfig::from_json(&files.config, &files.origin)?;
-    let tokenizer = Tokenizer::from_bytes(&files.tokenizer)?;
-    let mut network = Network::new(&config, device);
-    checkpoint::apply(&mut network, &files)?;
     Ok((config, tokenizer, network))
 }
 
@@ -256,39 +305,4 @@ fn train_tokenizer() -> Result<Tokenizer> {
     });
     const VOCABULARY: usize = 1024;
     Ok(Tokenizer::train_bpe(corpus, VOCABULARY)?)
-}
-
-fn read_state(out: &Path) -> Result<Option<State>> {
-    let path = out.join("state.json");
-    if !path.exists() {
-        return Ok(None);
-    }
-    let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-    let state: State = serde_json::from_str(&text)
-        .with_context(|| format!("{} is damaged; remove it to start anew", path.display()))?;
-    ensure!(
-        state.format_version == STATE_FORMAT_VERSION,
-        "{}: format_version {} is not {STATE_FORMAT_VERSION}",
-        path.display(),
-        state.format_version
-    );
-    Ok(Some(state))
-}
-
-fn save(
-    out: &Path,
-    model_dir: &Path,
-    config: &ModelConfig,
-    tokenizer: &Tokenizer,
-    network: &Network,
-    optimizer: &ModuleOptimizer,
-    state: &State,
-) -> Result<()> {
-    checkpoint::save(&network.valid(), config, tokenizer, model_dir)?;
-    let path = out.join("optimizer");
-    optimizer.save(&path).with_context(|| format!("writing {}", path.display()))?;
-    let partial = out.join("state.partial");
-    fs::write(&partial, serde_json::to_string_pretty(state)?).context("writing the state")?;
-    fs::rename(&partial, out.join("state.json")).context("renaming the state")?;
-    Ok(())
 }
