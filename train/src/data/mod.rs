@@ -5,4 +5,5 @@ pub mod cli;
 pub mod loaders;
 mod record;
 
+pub use check::check_folder;
 pub use record::{RECORD_FORMAT_VERSION, SceneQuestion, Situation, Turn};

@@ -95,7 +95,8 @@ fn folder(dir: &Path, depth: usize, left: &mut usize, layout: &mut Layout, findi
             if depth < MAX_DEPTH {
                 folder(&path, depth + 1, left, layout, findings);
             } else {
-                let fault = Fault::new("", format!("lies deeper than {MAX_DEPTH} folders"), "name a folder nearer to it");
+                let fault =
+                    Fault::new("", format!("lies deeper than {MAX_DEPTH} folders"), "name a folder nearer to it");
                 let _ = findings.report(fault.warning(&path, Place::File));
             }
         } else {
@@ -117,7 +118,8 @@ fn file(path: &Path, layout: &mut Layout, findings: &mut Findings) {
         Kind::Questions(dataset) => layout.questions.push((dataset, path.to_owned(), split_of(path))),
         Kind::Companion => {}
         Kind::Unknown => {
-            let fault = Fault::new("", "is of no dataset that is known; it is left aside", "nothing, if it is meant to be");
+            let fault =
+                Fault::new("", "is of no dataset that is known; it is left aside", "nothing, if it is meant to be");
             let _ = findings.report(fault.at(Severity::Note, path, Place::File));
         }
     }

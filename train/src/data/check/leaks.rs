@@ -163,7 +163,8 @@ mod tests {
     use crate::tasks::Task;
 
     fn question(id: &str, scene: &str, text: &str) -> SceneQuestion {
-        let json = serde_json::json!({"format_version": 1, "id": id, "scene": scene, "type": Task::Qa, "question": text});
+        let json =
+            serde_json::json!({"format_version": 1, "id": id, "scene": scene, "type": Task::Qa, "question": text});
         serde_json::from_value(json).unwrap()
     }
 
@@ -200,8 +201,16 @@ mod tests {
         assert_eq!(found.len(), 4, "{found:#?}");
         assert!(found[0].contains("train: item 1: `id`: is a, as at item 0"), "{}", found[0]);
         assert!(found[1].contains("val: item 2: `id`: is a, as in split train (train item 0)"), "{}", found[1]);
-        assert!(found[2].contains("val: item 3: `question`: is asked about scene0000_00 in split train too"), "{}", found[2]);
-        assert!(found[3].contains("scene0000_00 of split train (train) and scene0000_01 of val are scans of one room"), "{}", found[3]);
+        assert!(
+            found[2].contains("val: item 3: `question`: is asked about scene0000_00 in split train too"),
+            "{}",
+            found[2]
+        );
+        assert!(
+            found[3].contains("scene0000_00 of split train (train) and scene0000_01 of val are scans of one room"),
+            "{}",
+            found[3]
+        );
     }
 
     #[test]

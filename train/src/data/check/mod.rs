@@ -6,12 +6,13 @@ mod read;
 mod report;
 mod tally;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use clap::Args;
 
 use super::loaders::{Findings, Severity};
+use tally::Tally;
 
 /// Arguments of `vantage-train data check`.
 #[derive(Debug, Args)]
@@ -26,15 +27,25 @@ pub struct CheckArgs {
     pub json: bool,
 }
 
+/// Everything that is wrong with the datasets in a folder; prints nothing but the progress.
+pub fn check_folder(dir: &Path) -> Findings {
+    checked(dir).1
+}
+
+fn checked(dir: &Path) -> (Tally, Findings) {
+    let mut findings = Findings::new();
+    let layout = layout::walk(dir, &mut findings);
+    let tally = read::all(dir, &layout, &mut findings);
+    (tally, findings)
+}
+
 /// Checks and prints to stdout.
 ///
 /// # Errors
 /// When there are errors, with `--strict` also warnings, and when the folder cannot be read.
 pub(super) fn run(args: &CheckArgs) -> Result<()> {
     ensure!(args.dir.is_dir(), "{}: is no folder", args.dir.display());
-    let mut findings = Findings::new();
-    let layout = layout::walk(&args.dir, &mut findings);
-    let tally = read::all(&args.dir, &layout, &mut findings);
+    let (tally, findings) = checked(&args.dir);
     report::print(&tally, &findings, args.json)?;
     let (errors, warnings) = (findings.count(Severity::Error), findings.count(Severity::Warning));
     ensure!(

@@ -164,7 +164,8 @@ impl Reader<'_> {
                 continue;
             }
             for split in released.iter().filter(|split| !there.contains(split)) {
-                let fault = Fault::new("", format!("has {dataset} without its split {split}"), "get it from its release");
+                let fault =
+                    Fault::new("", format!("has {dataset} without its split {split}"), "get it from its release");
                 let _ = self.findings.report(fault.warning(dir, Place::File));
             }
             for (_, path, split) in layout.questions.iter().filter(|(d, ..)| *d == dataset) {
@@ -175,7 +176,8 @@ impl Reader<'_> {
             }
         }
         if !layout.scannet.is_empty() && layout.labels.is_none() {
-            let fault = Fault::new("", "has scans of ScanNet without scannetv2-labels.combined.tsv", "get it from its release");
+            let fault =
+                Fault::new("", "has scans of ScanNet without scannetv2-labels.combined.tsv", "get it from its release");
             let _ = self.findings.report(fault.warning(dir, Place::File));
         }
     }

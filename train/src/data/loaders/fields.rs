@@ -90,7 +90,9 @@ impl<'a> Fields<'a> {
         let texts: Vec<String> = self
             .list(name)?
             .iter()
-            .map(|v| v.as_str().map(|s| s.trim().to_owned()).ok_or_else(|| fault(name, "holds something that is no text")))
+            .map(|v| {
+                v.as_str().map(|s| s.trim().to_owned()).ok_or_else(|| fault(name, "holds something that is no text"))
+            })
             .collect::<Result<_, _>>()?;
         if texts.is_empty() || texts.iter().any(String::is_empty) {
             return Err(fault(name, if texts.is_empty() { "is empty" } else { "holds an empty text" }));

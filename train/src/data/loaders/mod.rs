@@ -59,6 +59,3 @@ pub fn load_questions(
         Dataset::ScanNet | Dataset::ArkitScenes | Dataset::Rooms => Vec::new(),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -83,7 +83,11 @@ struct Row<'a> {
 
 impl Row<'_> {
     fn get(&self, column: &str) -> Option<&str> {
-        self.columns.get(column).and_then(|i| self.cells.get(*i)).map(|cell| cell.trim()).filter(|cell| !cell.is_empty())
+        self.columns
+            .get(column)
+            .and_then(|i| self.cells.get(*i))
+            .map(|cell| cell.trim())
+            .filter(|cell| !cell.is_empty())
     }
 
     fn text(&self, column: &str) -> Result<&str, Fault> {
@@ -150,7 +154,9 @@ impl<R: BufRead> Rows<R> {
                 (_, false) => {}
             }
             let text = String::from_utf8(raw).map_err(|e| fault(format!("is not text in UTF-8: {e}")))?;
-            return cells(text.trim_end_matches(['\n', '\r'])).map(|cells| Some((start, cells))).map_err(|what| fault(what.to_owned()));
+            return cells(text.trim_end_matches(['\n', '\r']))
+                .map(|cells| Some((start, cells)))
+                .map_err(|what| fault(what.to_owned()));
         }
     }
 }

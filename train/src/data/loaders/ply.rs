@@ -107,13 +107,18 @@ fn vertices(reader: &mut impl BufRead, length: u64) -> Result<Vec<[f32; 3]>, Ply
     }
     let mut columns = [0; 3];
     for (column, axis) in columns.iter_mut().zip(["x", "y", "z"]) {
-        let found = vertex.properties.iter().position(|p| p.name == axis && matches!(p.number, Number::F32 | Number::F64));
+        let found =
+            vertex.properties.iter().position(|p| p.name == axis && matches!(p.number, Number::F32 | Number::F64));
         *column = found.ok_or_else(|| {
             (Fault::new(axis, "is no float or double property of the vertices", REMEDY), Place::Line(header.lines))
         })?;
     }
     let left = length.saturating_sub(header.bytes);
-    let needed = header.elements.iter().map(|e| e.count.saturating_mul(least_bytes(e, header.encoding))).fold(0, u64::saturating_add);
+    let needed = header
+        .elements
+        .iter()
+        .map(|e| e.count.saturating_mul(least_bytes(e, header.encoding)))
+        .fold(0, u64::saturating_add);
     if needed > left {
         let counts: Vec<String> = header.elements.iter().map(|e| format!("{} {}", e.count, e.name)).collect();
         let what = format!("is cut off: {} need at least {needed} bytes, {left} are left", counts.join(", "));
@@ -127,7 +132,15 @@ fn vertices(reader: &mut impl BufRead, length: u64) -> Result<Vec<[f32; 3]>, Ply
 
 /// Fewest bytes that one of an element takes.
 fn least_bytes(element: &Element, encoding: Encoding) -> u64 {
-    let of = |p: &Property| if encoding == Encoding::Ascii { 2 } else if p.is_list { 1 } else { p.number.bytes() as u64 };
+    let of = |p: &Property| {
+        if encoding == Encoding::Ascii {
+            2
+        } else if p.is_list {
+            1
+        } else {
+            p.number.bytes() as u64
+        }
+    };
     element.properties.iter().map(of).sum()
 }
 
@@ -155,7 +168,8 @@ fn header(reader: &mut impl BufRead) -> Result<Header, PlyFault> {
                 out.elements.push(Element { name: (*name).to_owned(), count, properties: Vec::new() });
             }
             ["property", rest @ ..] => {
-                let element = out.elements.last_mut().ok_or_else(|| fault("has a property before any element", place))?;
+                let element =
+                    out.elements.last_mut().ok_or_else(|| fault("has a property before any element", place))?;
                 let (number, name, is_list) = match rest {
                     ["list", _, number, name] => (number, name, true),
                     [number, name] => (number, name, false),
@@ -310,8 +324,8 @@ mod tests {
         assert!(told(b"stl\n").starts_with("line 1: is no PLY file"));
         assert!(told(&file("zip", b"")).contains("line 2: has the unknown format `zip`"));
         assert!(told(&file("binary_little_endian", &body(Encoding::Little)[..20])).contains("is cut off: 2 vertex"));
-        assert!(told(&file("ascii", b"1 7 2 3\n-1.5 7 x 8\n")).contains("line 10: has `x` where a number must be"));
-        assert!(told(&file("ascii", b"1 7 2 3\n-1.5 7 nan 8\n")).contains("line 10: has a vertex that is not finite"));
+        assert!(told(&file("ascii", b"1 7 2 3\n-1.5 7 x 8\n")).contains("line 11: has `x` where a number must be"));
+        assert!(told(&file("ascii", b"1 7 2 3\n-1.5 7 nan 8\n")).contains("line 11: has a vertex that is not finite"));
         assert!(told(&file("ascii", b"1 7 2 3\n-1.5 7 8     \n")).contains("has 3 numbers, a vertex has 4"));
         let many = b"ply\nformat binary_little_endian 1.0\nelement vertex 18446744073709551615\nproperty float x\nproperty float y\nproperty float z\nend_header\n";
         assert!(told(many).contains("is cut off"));

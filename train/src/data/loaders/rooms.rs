@@ -125,9 +125,8 @@ fn truth(folder: &Path, findings: &mut Findings) -> ControlFlow<(), Option<Scene
 }
 
 fn parse(bytes: &[u8]) -> Result<Truth, (Fault, Place)> {
-    let value: Value = serde_json::from_slice(bytes).map_err(|e| {
-        (Fault::new("", format!("is no JSON: {e}"), REMEDY), Place::Line(e.line() as u64))
-    })?;
+    let value: Value = serde_json::from_slice(bytes)
+        .map_err(|e| (Fault::new("", format!("is no JSON: {e}"), REMEDY), Place::Line(e.line() as u64)))?;
     let whole = |fault: Fault| (fault, Place::File);
     if value.get("format").and_then(Value::as_str) != Some(TRUTH_FORMAT) {
         return Err(whole(Fault::new("format", format!("is not `{TRUTH_FORMAT}`"), REMEDY)));

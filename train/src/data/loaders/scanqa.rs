@@ -20,11 +20,14 @@ pub(crate) fn load(path: &Path, split: &str, scenes: &Scenes, findings: &mut Fin
     let answers_known = !split.starts_with("test");
     let mut out = Vec::new();
     let mut lookup = Lookup::new(scenes);
-    let read = json::items(path, None, findings, &mut |place, value, findings| {
-        match entry(&value, answers_known, &mut lookup, place) {
-            Ok(question) => keep(&mut out, question, answers_known, path, place, findings),
-            Err(fault) => findings.report(fault.error(path, place)),
-        }
+    let read = json::items(path, None, findings, &mut |place, value, findings| match entry(
+        &value,
+        answers_known,
+        &mut lookup,
+        place,
+    ) {
+        Ok(question) => keep(&mut out, question, answers_known, path, place, findings),
+        Err(fault) => findings.report(fault.error(path, place)),
     });
     if let ControlFlow::Continue(()) = read {
         let _ = lookup.finish(Dataset::ScanQa, path, findings);

@@ -29,16 +29,19 @@ pub(crate) fn load_as(
 ) -> Vec<Loaded> {
     let mut out = Vec::new();
     let mut lookup = Lookup::new(scenes);
-    let read = json::items(path, None, findings, &mut |place, value, findings| {
-        match entry(&value, prefix, &mut lookup, place) {
-            Ok((question, doubt)) => {
-                if let Some(fault) = doubt {
-                    findings.report(fault.warning(path, place))?;
-                }
-                keep(&mut out, question, true, path, place, findings)
+    let read = json::items(path, None, findings, &mut |place, value, findings| match entry(
+        &value,
+        prefix,
+        &mut lookup,
+        place,
+    ) {
+        Ok((question, doubt)) => {
+            if let Some(fault) = doubt {
+                findings.report(fault.warning(path, place))?;
             }
-            Err(fault) => findings.report(fault.error(path, place)),
+            keep(&mut out, question, true, path, place, findings)
         }
+        Err(fault) => findings.report(fault.error(path, place)),
     });
     if let ControlFlow::Continue(()) = read {
         let _ = lookup.finish(dataset, path, findings);

@@ -66,7 +66,8 @@ fn entry(value: &Value, stem: &str, place: Place) -> Result<(SceneQuestion, Opti
     question.answer = Some(answer);
     let boxes = parsed.think_boxes().len() + parsed.answer_boxes().len();
     let doubt = (boxes > 0).then(|| {
-        let what = format!("holds {boxes} boxes, normalised by bounds that the dataset does not give; they are left out");
+        let what =
+            format!("holds {boxes} boxes, normalised by bounds that the dataset does not give; they are left out");
         Fault::new(field, what, "give boxes in metres in records of our own")
     });
     Ok((question, doubt))

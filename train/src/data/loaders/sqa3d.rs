@@ -47,8 +47,11 @@ pub(crate) fn load(path: &Path, scenes: &Scenes, findings: &mut Findings) -> Vec
 fn read(path: &Path, scenes: &Scenes, out: &mut Vec<Loaded>, findings: &mut Findings) -> ControlFlow<()> {
     let beside = annotations_path(path);
     let mut annotations = BTreeMap::new();
-    json::items(&beside, Some("annotations"), findings, &mut |place, value, findings| {
-        match annotation(&value, place) {
+    json::items(
+        &beside,
+        Some("annotations"),
+        findings,
+        &mut |place, value, findings| match annotation(&value, place) {
             Ok((id, annotation)) => match annotations.insert(id.clone(), annotation) {
                 Some(other) => {
                     let what = format!("is {id}, as that of {}", other.place);
@@ -57,15 +60,19 @@ fn read(path: &Path, scenes: &Scenes, out: &mut Vec<Loaded>, findings: &mut Find
                 None => ControlFlow::Continue(()),
             },
             Err(fault) => findings.report(fault.error(&beside, place)),
-        }
-    })?;
+        },
+    )?;
     let mut lookup = Lookup::new(scenes);
     let mut asked = BTreeSet::new();
-    json::items(path, Some("questions"), findings, &mut |place, value, findings| {
-        match entry(&value, &annotations, &mut asked, &mut lookup, place) {
-            Ok(question) => keep(out, question, true, path, place, findings),
-            Err(fault) => findings.report(fault.error(path, place)),
-        }
+    json::items(path, Some("questions"), findings, &mut |place, value, findings| match entry(
+        &value,
+        &annotations,
+        &mut asked,
+        &mut lookup,
+        place,
+    ) {
+        Ok(question) => keep(out, question, true, path, place, findings),
+        Err(fault) => findings.report(fault.error(path, place)),
     })?;
     for (id, annotation) in annotations.iter().filter(|(id, _)| !asked.contains(*id)) {
         let what = format!("is {id}, and there is no such question");

@@ -36,8 +36,11 @@ fn read(path: &Path, scenes: &Scenes, out: &mut Vec<Loaded>, findings: &mut Find
     let stem = file::stem(path);
     let mut lookup = Lookup::new(scenes);
     let mut elsewhere = 0;
-    json::items(path, None, findings, &mut |place, value, findings| {
-        match entry(&value, &stem, names.as_ref(), place) {
+    json::items(
+        path,
+        None,
+        findings,
+        &mut |place, value, findings| match entry(&value, &stem, names.as_ref(), place) {
             Ok(Some(question)) => {
                 lookup.scene(&question.scene, place);
                 keep(out, question, true, path, place, findings)
@@ -47,11 +50,12 @@ fn read(path: &Path, scenes: &Scenes, out: &mut Vec<Loaded>, findings: &mut Find
                 ControlFlow::Continue(())
             }
             Err(fault) => findings.report(fault.error(path, place)),
-        }
-    })?;
+        },
+    )?;
     if elsewhere > 0 {
         let what = format!("{elsewhere} questions are about scenes that the map does not hold; they are left out");
-        findings.report(Fault::new("scene_id", what, "nothing: they are not scans of ScanNet").note(path, Place::File))?;
+        findings
+            .report(Fault::new("scene_id", what, "nothing: they are not scans of ScanNet").note(path, Place::File))?;
     }
     lookup.finish(Dataset::ThreeDLlm, path, findings)
 }

@@ -54,7 +54,8 @@ impl ArkitFrames {
                 return out;
             }
         };
-        let (color, depth) = (stamped(&frames.join(COLOR), "png", findings), stamped(&frames.join(DEPTH), "png", findings));
+        let (color, depth) =
+            (stamped(&frames.join(COLOR), "png", findings), stamped(&frames.join(DEPTH), "png", findings));
         let intrinsics = stamped(&frames.join(INTRINSICS), "pincam", findings);
         let mut lacking: BTreeMap<&str, usize> = BTreeMap::new();
         for (millis, depth) in depth {
@@ -134,9 +135,8 @@ fn stamped(folder: &Path, ending: &str, findings: &mut Findings) -> BTreeMap<i64
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) => {
-            let _ = findings.report(
-                Fault::new("", format!("cannot be listed: {error}"), REMEDY).warning(folder, Place::File),
-            );
+            let _ = findings
+                .report(Fault::new("", format!("cannot be listed: {error}"), REMEDY).warning(folder, Place::File));
             return BTreeMap::new();
         }
     };

@@ -3,6 +3,6 @@
 mod annotation;
 mod frames;
 
-pub use annotation::load_scene;
 pub(crate) use annotation::is_video_folder;
+pub use annotation::load_scene;
 pub use frames::ArkitFrames;

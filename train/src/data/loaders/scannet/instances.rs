@@ -64,7 +64,8 @@ fn read(folder: &Path, out: &mut Option<SceneTruth>, findings: &mut Findings) ->
     let world_from_raw = match alignment::read(&meta) {
         Ok(Some(alignment)) => alignment,
         Ok(None) => {
-            let fault = Fault::new("axisAlignment", "is missing; the scan's own axes are taken", "nothing, for a test scan");
+            let fault =
+                Fault::new("axisAlignment", "is missing; the scan's own axes are taken", "nothing, for a test scan");
             findings.report(fault.note(&meta, Place::File))?;
             Isometry3::identity()
         }

@@ -256,7 +256,10 @@ impl SensHeader {
         read.map_err(|e| format!("has a bad depth picture: {e}"))?;
         if raw.len() != wanted {
             let more = if raw.len() > wanted { "more than " } else { "" };
-            return Err(format!("has {more}{} bytes of depth, {width}x{height} pixels need {wanted}", raw.len().min(wanted)));
+            return Err(format!(
+                "has {more}{} bytes of depth, {width}x{height} pixels need {wanted}",
+                raw.len().min(wanted)
+            ));
         }
         let (pairs, _) = raw.as_chunks();
         let data = pairs.iter().map(|pair| f32::from(u16::from_le_bytes(*pair)) / self.depth_shift).collect();
