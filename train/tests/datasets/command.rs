@@ -56,7 +56,7 @@ fn whole_datasets_are_counted_by_split_and_type() {
         (2.into(), 1.into())
     );
     assert_eq!((count("records", "train", "questions"), count("rooms", "all", "questions")), (2.into(), 2.into()));
-    assert_eq!(summary["questions"], 21);
+    assert_eq!(summary["questions"], 22);
 }
 
 #[test]

@@ -11,8 +11,8 @@ use super::copied;
 use super::frames::{arkit_pictures, sens};
 
 /// Changes and cuts of each file.
-const CHANGES: usize = 40;
-const CUTS: usize = 24;
+const CHANGES: usize = 120;
+const CUTS: usize = 60;
 /// Bytes changed at once.
 const BYTES: usize = 3;
 /// What breaks readers most: ends of numbers, quotes, brackets, signs, control characters.
@@ -26,7 +26,7 @@ fn files(dir: &Path, out: &mut Vec<PathBuf>) {
     }
 }
 
-/// The datasets that a file can touch: its own folder, with the scans for questions about them.
+/// Checks the folder with each file spoilt in turn; how often.
 fn spoil_all(dir: &Path, mut spoil: impl FnMut(&[u8]) -> Vec<Vec<u8>>) -> usize {
     let mut all = Vec::new();
     files(dir, &mut all);

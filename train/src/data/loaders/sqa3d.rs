@@ -47,6 +47,7 @@ pub(crate) fn load(path: &Path, scenes: &Scenes, findings: &mut Findings) -> Vec
 fn read(path: &Path, scenes: &Scenes, out: &mut Vec<Loaded>, findings: &mut Findings) -> ControlFlow<()> {
     let beside = annotations_path(path);
     let mut annotations = BTreeMap::new();
+    let before = findings.list().len();
     json::items(
         &beside,
         Some("annotations"),
@@ -62,8 +63,13 @@ fn read(path: &Path, scenes: &Scenes, out: &mut Vec<Loaded>, findings: &mut Find
             Err(fault) => findings.report(fault.error(&beside, place)),
         },
     )?;
+    if !is_read(findings, before) {
+        // without them every question would be said to have none
+        return ControlFlow::Continue(());
+    }
     let mut lookup = Lookup::new(scenes);
     let mut asked = BTreeSet::new();
+    let before = findings.list().len();
     json::items(path, Some("questions"), findings, &mut |place, value, findings| match entry(
         &value,
         &annotations,
@@ -74,11 +80,17 @@ fn read(path: &Path, scenes: &Scenes, out: &mut Vec<Loaded>, findings: &mut Find
         Ok(question) => keep(out, question, true, path, place, findings),
         Err(fault) => findings.report(fault.error(path, place)),
     })?;
-    for (id, annotation) in annotations.iter().filter(|(id, _)| !asked.contains(*id)) {
+    let is_read = is_read(findings, before);
+    for (id, annotation) in annotations.iter().filter(|(id, _)| is_read && !asked.contains(*id)) {
         let what = format!("is {id}, and there is no such question");
         findings.report(Fault::new("question_id", what, REMEDY).error(&beside, annotation.place))?;
     }
     lookup.finish(Dataset::Sqa3d, path, findings)
+}
+
+/// Whether all items of a file were come to, by what has been reported since: of a file as a whole, or of items alone.
+fn is_read(findings: &Findings, since: usize) -> bool {
+    findings.list()[since..].iter().all(|f| matches!(f.place, Place::Item(_)))
 }
 
 fn annotation(value: &Value, place: Place) -> Result<(String, Annotation), Fault> {

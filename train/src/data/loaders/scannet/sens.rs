@@ -9,7 +9,7 @@
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use nalgebra::Isometry3;
 use vantage_calibration::{Distortion, PinholeCamera, RayTable};
@@ -27,6 +27,8 @@ const MAX_SENS_BYTES: u64 = 64 << 30;
 const MAX_NAME_BYTES: u64 = 4096;
 /// Most bytes of one picture as it is stored.
 const MAX_PICTURE_BYTES: u64 = 128 << 20;
+/// Most pixels of a depth picture; ScanNet's have a thirteenth of it.
+const MAX_DEPTH_PIXELS: u64 = 1 << 22;
 /// Bytes of a frame before its pictures: pose, two stamps, two sizes.
 const FRAME_HEAD_BYTES: u64 = 16 * 4 + 4 * 8;
 /// Time between frames where stamps are zero: a camera at 30 Hz, nanoseconds.
@@ -90,7 +92,8 @@ pub struct SensReader<R> {
     length: u64,
     header: SensHeader,
     next: u64,
-    rays: RayTable,
+    /// Of the depth camera; made when the first frame is carried over.
+    rays: OnceLock<RayTable>,
 }
 
 /// Sizes and pose of a frame, before its pictures.
@@ -119,8 +122,7 @@ impl<R: Read + Seek> SensReader<R> {
     /// What is wrong with it.
     pub fn new(mut reader: R, length: u64) -> Result<Self, SensFault> {
         let header = read_header(&mut reader).map_err(|what| (what, None))?;
-        let rays = RayTable::new(&header.depth_camera);
-        Ok(Self { reader, length, header, next: 0, rays })
+        Ok(Self { reader, length, header, next: 0, rays: OnceLock::new() })
     }
 
     /// The head.
@@ -203,7 +205,8 @@ impl<R: Read + Seek> SensReader<R> {
         let camera = scaled(&header.color_camera, header.depth_camera.width, header.depth_camera.height);
         let color_from_depth = header.base_from_color.inverse() * header.base_from_depth;
         let mut depth = DepthImage { width: 0, height: 0, data: Vec::new() };
-        register_depth(&frame.depth, &self.rays, &camera, &color_from_depth, &mut depth);
+        let rays = self.rays.get_or_init(|| RayTable::new(&header.depth_camera));
+        register_depth(&frame.depth, rays, &camera, &color_from_depth, &mut depth);
         let by_number = i64::try_from(frame.index).unwrap_or(i64::MAX).saturating_mul(FRAME_PERIOD_NANOS);
         let by_stamp = i64::try_from(frame.depth_stamp_micros.saturating_mul(1000)).unwrap_or(i64::MAX);
         Some(RgbdFrame {
@@ -289,6 +292,9 @@ fn read_header(reader: &mut (impl Read + Seek)) -> Result<SensHeader, String> {
     }
     let color_size = [u32_of(reader)?, u32_of(reader)?];
     let depth_size = [u32_of(reader)?, u32_of(reader)?];
+    if u64::from(depth_size[0]) * u64::from(depth_size[1]) > MAX_DEPTH_PIXELS {
+        return Err(format!("has depth pictures of {}x{}, no such camera is known", depth_size[0], depth_size[1]));
+    }
     let depth_shift = f32::from_le_bytes(exact(reader)?);
     if !(depth_shift.is_finite() && depth_shift > 0.0) {
         return Err(format!("has a depth shift of {depth_shift}, it must be positive"));
