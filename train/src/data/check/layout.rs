@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::data::loaders::{Dataset, Findings, Severity, arkit, is_room, is_scene_map, of_word, scannet, split_of};
+use crate::data::loaders::{Dataset, Findings, arkit, is_room, is_scene_map, of_word, scannet, split_of};
 use crate::data::loaders::{Fault, Place, annotations_path, file_name, open_file};
 
 /// How deep to look: SQA3D's questions lie at assets/data/sqa_task/balanced.
@@ -20,6 +20,8 @@ const MAX_LINES_BYTES: u64 = 2 << 30;
 const LABELS: &str = "scannetv2-labels.combined.tsv";
 /// ScanNet's lists of scans begin so.
 const SCENE_LIST: &str = "scannetv2_";
+/// Beside the file of all splits lies this one.
+const SCANREFER_TRAIN: &str = "ScanRefer_filtered_train.json";
 /// Files that belong to a dataset and hold no question.
 const COMPANIONS: [&str; 4] = ["answer_dict.json", "answer_counter.json", "scene_caption.json", "scene_split.json"];
 
@@ -48,6 +50,8 @@ enum Kind {
     Questions(Dataset),
     /// Read with another file, or of no use here.
     Companion,
+    /// Holds what the files of the splits beside it hold.
+    Again,
     Unknown,
 }
 
@@ -117,10 +121,14 @@ fn file(path: &Path, layout: &mut Layout, findings: &mut Findings) {
     match kind(path, &name, findings) {
         Kind::Questions(dataset) => layout.questions.push((dataset, path.to_owned(), split_of(path))),
         Kind::Companion => {}
+        Kind::Again => {
+            let fault = Fault::new("", "holds what the files of the splits hold; it is left aside", "nothing");
+            let _ = findings.report(fault.note(path, Place::File));
+        }
         Kind::Unknown => {
             let fault =
                 Fault::new("", "is of no dataset that is known; it is left aside", "nothing, if it is meant to be");
-            let _ = findings.report(fault.at(Severity::Note, path, Place::File));
+            let _ = findings.report(fault.note(path, Place::File));
         }
     }
 }
@@ -146,8 +154,8 @@ fn kind(path: &Path, name: &str, findings: &mut Findings) -> Kind {
     } else if is_annotation("v1_balanced_questions_") && annotations_path(path) != path {
         Kind::Questions(Dataset::Sqa3d)
     } else if is_annotation("ScanRefer_filtered") {
-        // the file without a split holds those of the others once more
-        if split_of(path) == "all" { Kind::Unknown } else { Kind::Questions(Dataset::ScanRefer) }
+        let is_again = split_of(path) == "all" && path.with_file_name(SCANREFER_TRAIN).is_file();
+        if is_again { Kind::Again } else { Kind::Questions(Dataset::ScanRefer) }
     } else if is_annotation("ScanQA_v") {
         Kind::Questions(Dataset::ScanQa)
     } else if lower == "nr3d.csv" || (lower.starts_with("nr3d_") && (is_json || ending == "csv")) {

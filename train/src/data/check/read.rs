@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::layout::Layout;
 use super::leaks::Leaks;
 use super::tally::Tally;
-use crate::data::loaders::{Dataset, Fault, Findings, Loaded, Place, SceneTruth, Scenes};
+use crate::data::loaders::{Dataset, Fault, Findings, Loaded, Place, QUESTIONS_FILE, SceneTruth, Scenes};
 use crate::data::loaders::{arkit, load_questions, load_room, read_text_file, scannet};
 
 /// Splits that a release has; a dataset that is there without one of them is not whole.
@@ -135,7 +135,7 @@ impl Reader<'_> {
         let Some((scene, loaded)) = load_room(folder, self.findings) else { return };
         self.tally.add_scene(&scene, 0, 0);
         self.scene(scene);
-        self.questions(Dataset::Rooms, "all", folder, &loaded, &BTreeMap::new());
+        self.questions(Dataset::Rooms, "all", &folder.join(QUESTIONS_FILE), &loaded, &BTreeMap::new());
     }
 
     fn questions(

@@ -26,8 +26,8 @@ pub(crate) use file::{name as file_name, open as open_file, read_text as read_te
 pub(crate) use finding::Fault;
 pub use finding::{Dataset, Finding, Findings, Place, Severity};
 pub use question::Loaded;
-pub(crate) use rooms::is_room;
 pub use rooms::load_room;
+pub(crate) use rooms::{QUESTIONS_FILE, is_room};
 pub use scene::{SceneObject, SceneTruth, Scenes};
 pub(crate) use split::of_word;
 pub use split::split_of;

@@ -131,6 +131,7 @@ impl<R: BufRead> Rows<R> {
     fn next(&mut self) -> Result<Option<(u64, Vec<String>)>, (u64, Fault)> {
         let mut raw = Vec::new();
         let mut first = None;
+        let mut open = false;
         loop {
             self.line += 1;
             let start = *first.get_or_insert(self.line);
@@ -141,7 +142,8 @@ impl<R: BufRead> Rows<R> {
             if raw.len() >= MAX_ROW_BYTES {
                 return Err(fault(format!("begins a row of more than {MAX_ROW_BYTES} bytes; a quote is left open")));
             }
-            let open = raw.iter().filter(|b| **b == b'"').count() % 2 == 1;
+            let quotes = raw[raw.len() - n..].iter().filter(|b| **b == b'"').count();
+            open ^= quotes % 2 == 1;
             match (n, open) {
                 (0, true) => return Err(fault("opens a quote that is never closed".to_owned())),
                 (0, false) if raw.is_empty() => return Ok(None),

@@ -20,7 +20,7 @@ use crate::tasks::Task;
 
 /// As `vantage-train rooms` writes them.
 const TRUTH_FILE: &str = "truth.json";
-const QUESTIONS_FILE: &str = "questions.jsonl";
+pub(crate) const QUESTIONS_FILE: &str = "questions.jsonl";
 const BAG_METADATA: &str = "bag/metadata.yaml";
 const TRUTH_FORMAT: &str = "vantage-room";
 const TRUTH_VERSION: u64 = 1;

@@ -139,28 +139,28 @@ fn unmarked(answer: &str) -> String {
 /// What was said before, and the last question: texts of one side that follow each other belong together.
 fn dialogue(text: &str) -> (Vec<Turn>, String) {
     let mut said: Vec<(bool, String)> = Vec::new();
-    let mut asking = true;
-    let mut rest = text;
-    loop {
-        let next = ASKING
-            .iter()
-            .map(|mark| (true, mark))
-            .chain(ANSWERING.iter().map(|mark| (false, mark)))
-            .filter_map(|(asks, mark)| rest.find(mark).map(|at| (at, mark.len(), asks)))
-            .min();
-        let part = next.map_or(rest, |(at, ..)| &rest[..at]).trim();
-        match said.last_mut() {
-            _ if part.is_empty() => {}
-            Some((side, all)) if *side == asking => {
-                all.push(' ');
-                all.push_str(part);
-            }
-            _ => said.push((asking, part.to_owned())),
+    let mut say = |asks: bool, part: &str| match said.last_mut() {
+        _ if part.is_empty() => {}
+        Some((side, all)) if *side == asks => {
+            all.push(' ');
+            all.push_str(part);
         }
-        let Some((at, length, asks)) = next else { break };
-        asking = asks;
-        rest = &rest[at + length..];
+        _ => said.push((asks, part.to_owned())),
+    };
+    let (mut asks, mut from, mut at) = (true, 0, 0);
+    while let Some(c) = text[at..].chars().next() {
+        let rest = &text[at..];
+        let found = |marks: &[&str]| marks.iter().find(|mark| rest.starts_with(**mark)).map(|mark| mark.len());
+        let mark = found(&ASKING).map(|n| (true, n)).or_else(|| found(&ANSWERING).map(|n| (false, n)));
+        match mark {
+            Some((next, length)) => {
+                say(asks, text[from..at].trim());
+                (asks, from, at) = (next, at + length, at + length);
+            }
+            None => at += c.len_utf8(),
+        }
     }
+    say(asks, text[from..].trim());
     let question = match said.pop_if(|(asks, _)| *asks) {
         Some((_, question)) => question,
         None => String::new(),
