@@ -7,7 +7,7 @@ use image::{ImageBuffer, ImageFormat, Luma, Rgb};
 use nalgebra::{Isometry3, Point3, Vector3};
 use vantage_train::data::loaders::Findings;
 use vantage_train::data::loaders::arkit::ArkitFrames;
-use vantage_train::data::loaders::scannet::{SensCheck, SensReader};
+use vantage_train::data::loaders::scannet::{SensCheck, SensFault, SensReader};
 
 use super::{copied, texts};
 
@@ -73,7 +73,7 @@ pub(crate) fn sens() -> Vec<u8> {
     out
 }
 
-fn reader(bytes: &[u8]) -> Result<SensReader<Cursor<&[u8]>>, (String, Option<u64>)> {
+fn reader(bytes: &[u8]) -> Result<SensReader<Cursor<&[u8]>>, SensFault> {
     SensReader::new(Cursor::new(bytes), bytes.len() as u64)
 }
 

@@ -76,7 +76,7 @@ pub(super) fn print(tally: &Tally, findings: &Findings, json: bool) -> Result<()
         let line = line(*dataset, split, count);
         let types: Vec<String> = line.types.iter().map(|(task, count)| format!("{task} {count}")).collect();
         let lost = if line.lost_frames > 0 { format!("  ({} frames lost)", line.lost_frames) } else { String::new() };
-        stdout::print(&format!(
+        let row = format!(
             "{:<12} {:<12} {:>7} {:>8} {:>8} {:>10}  {}{lost}",
             line.dataset,
             split,
@@ -85,7 +85,8 @@ pub(super) fn print(tally: &Tally, findings: &Findings, json: bool) -> Result<()
             line.frames,
             line.questions,
             types.join(", ")
-        ))?;
+        );
+        stdout::print(row.trim_end())?;
     }
     stdout::print(&format!("{} errors, {} warnings, {} notes", summary.errors, summary.warnings, summary.notes))
 }

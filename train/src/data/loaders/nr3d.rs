@@ -120,6 +120,9 @@ fn unquoted(text: &str) -> &str {
     text.strip_prefix('\'').and_then(|t| t.strip_suffix('\'')).filter(|t| !t.is_empty()).unwrap_or(text)
 }
 
+/// Cells of a row, with the line that it begins at.
+type CsvRow = (u64, Vec<String>);
+
 /// Rows of comma-separated values after RFC 4180: cells may be quoted, hold line ends, and double their quotes.
 struct Rows<R> {
     reader: R,
@@ -128,7 +131,7 @@ struct Rows<R> {
 
 impl<R: BufRead> Rows<R> {
     /// The next row with the line it begins at.
-    fn next(&mut self) -> Result<Option<(u64, Vec<String>)>, (u64, Fault)> {
+    fn next(&mut self) -> Result<Option<CsvRow>, (u64, Fault)> {
         let mut raw = Vec::new();
         let mut first = None;
         let mut open = false;

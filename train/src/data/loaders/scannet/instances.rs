@@ -87,7 +87,7 @@ fn read(folder: &Path, out: &mut Option<SceneTruth>, findings: &mut Findings) ->
         None => {
             let present = |ending| beside(folder, ending).exists();
             let lone = ANNOTATIONS.iter().flat_map(|files| &files[..2]).find(|ending| present(ending));
-            let what = "is missing, with it the scan has boxes";
+            let what = "is missing: the scan has no boxes";
             let fault = Fault::new("", what, "get aggregation and segments; hidden test scans have none");
             let missing = match lone {
                 Some(ending) if ending.ends_with(".segs.json") => ANNOTATIONS[0][0],
