@@ -1,4 +1,5 @@
-//! `vantage-train data check`: a folder in, which datasets lie there, what is wrong with them and how much they hold out.
+//! `vantage-train data check`: a folder in, which datasets lie there, what is wrong with them and how much they hold
+//! out.
 
 mod layout;
 mod leaks;

@@ -1,4 +1,5 @@
-//! A JSON object of somebody else's format in, its fields by type out; a missing or mistyped one is named. Further fields are ignored.
+//! A JSON object of somebody else's format in, its fields by type out; a missing or mistyped one is named. Further
+//! fields are ignored.
 
 use serde_json::{Map, Value};
 

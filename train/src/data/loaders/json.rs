@@ -1,4 +1,5 @@
-//! A file of JSON in, its items one after another out: a list, a list under a key, or a value a line. Never the whole file at once.
+//! A file of JSON in, its items one after another out: a list, a list under a key, or a value a line. Never the whole
+//! file at once.
 
 use std::io::{BufRead, Read};
 use std::ops::ControlFlow;

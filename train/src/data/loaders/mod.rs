@@ -1,4 +1,5 @@
-//! Published datasets in, [`SceneQuestion`](super::SceneQuestion)s and scenes with boxes out; every problem is a [`Finding`].
+//! Published datasets in, [`SceneQuestion`](super::SceneQuestion)s and scenes with boxes out; every problem is a
+//! [`Finding`].
 //!
 //! The layouts and where each is described: docs/datasets.md.
 
@@ -36,11 +37,12 @@ pub(crate) use three_d_llm::is_scene_map;
 
 use std::path::Path;
 
-/// Reads one file of questions of `dataset`, as `split` (which the file's name tells, see [`split_of`]). Of SQA3D, `path` is the
-/// questions; the annotations lie beside it under their own name. Boxes and situations are looked up in `scenes`. Items that
-/// are bad are reported and left out; with [`Findings::strict`] reading ends at the first.
+/// Reads one file of questions of `dataset`, as `split` (which the file's name tells, see [`split_of`]). Of SQA3D,
+/// `path` is the questions; the annotations lie beside it under their own name. Boxes and situations are looked up in
+/// `scenes`. Items that are bad are reported and left out; with [`Findings::strict`] reading ends at the first.
 ///
-/// Of ScanNet, ARKitScenes and rooms there is nothing to read here: see [`scannet::load_scene`], [`arkit::load_scene`], [`load_room`].
+/// Of ScanNet, ARKitScenes and rooms there is nothing to read here: see [`scannet::load_scene`], [`arkit::load_scene`],
+/// [`load_room`].
 pub fn load_questions(
     dataset: Dataset,
     path: &Path,

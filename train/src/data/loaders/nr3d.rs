@@ -1,7 +1,8 @@
 //! `nr3d.csv` (or `nr3d_{train,val}.json` in ScanRefer's layout) in, grounding questions out.
 //!
-//! Layout: referit3d/referit3d, in_out/neural_net_oriented.py; columns assignmentid, stimulus_id, utterance, correct_guess, speaker_id,
-//! listener_id, scan_id, instance_type, target_id, tokens, dataset, mentions_target_class, uses_*_lang. Those used here are found by name.
+//! Layout: referit3d/referit3d, in_out/neural_net_oriented.py; columns assignmentid, stimulus_id, utterance,
+//! correct_guess, speaker_id, listener_id, scan_id, instance_type, target_id, tokens, dataset, mentions_target_class,
+//! uses_*_lang. Those used here are found by name.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, Read};

@@ -1,6 +1,7 @@
 //! A PLY file in (ASCII or binary of either byte order, version 1.0), the places of its vertices out.
 //!
-//! Layout: Greg Turk, The PLY Polygon File Format, 1994. Of the faces only that the file is long enough for them is checked.
+//! Layout: Greg Turk, The PLY Polygon File Format, 1994. Of the faces only that the file is long enough for them is
+//! checked.
 
 use std::io::{BufRead, Read};
 use std::path::Path;

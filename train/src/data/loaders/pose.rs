@@ -2,7 +2,8 @@
 
 use nalgebra::{Isometry3, Matrix3, Translation3, UnitQuaternion, Vector3};
 
-/// How far products of the rotation's rows may be from those of unit vectors at right angles; matrices are written with six digits.
+/// How far products of the rotation's rows may be from those of unit vectors at right angles; matrices are written with
+/// six digits.
 const ROTATION_TOLERANCE: f64 = 1.0e-3;
 
 /// The transform that 16 numbers, row by row, are.

@@ -1,4 +1,5 @@
-//! What every loader of questions shares: a question with its place in its file, scenes looked up, and what a question must have.
+//! What every loader of questions shares: a question with its place in its file, scenes looked up, and what a question
+//! must have.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;

@@ -1,7 +1,8 @@
-//! `ScanQA_v1.0_{train,val,test_w_obj,test_wo_obj}.json` in, questions with answers and the boxes that they rest on out.
+//! `ScanQA_v1.0_{train,val,test_w_obj,test_wo_obj}.json` in, questions with answers and the boxes that they rest on
+//! out.
 //!
-//! Layout: docs/dataset.md of ATR-DBI/ScanQA, a list of {scene_id, object_ids, object_names, question_id, question, answers}; the test sets
-//! keep their answers and objects.
+//! Layout: docs/dataset.md of ATR-DBI/ScanQA, a list of {scene_id, object_ids, object_names, question_id, question,
+//! answers}; the test sets keep their answers and objects.
 
 use std::ops::ControlFlow;
 use std::path::Path;

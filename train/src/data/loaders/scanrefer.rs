@@ -1,6 +1,8 @@
-//! `ScanRefer_filtered_{train,val,test}.json` in, grounding questions out: a description, answered with its object's box.
+//! `ScanRefer_filtered_{train,val,test}.json` in, grounding questions out: a description, answered with its object's
+//! box.
 //!
-//! Layout: README of daveredrum/ScanRefer, a list of {scene_id, object_id, object_name, ann_id, description, token}; numbers are texts.
+//! Layout: README of daveredrum/ScanRefer, a list of {scene_id, object_id, object_name, ann_id, description, token};
+//! numbers are texts.
 
 use std::ops::ControlFlow;
 use std::path::Path;

@@ -1,7 +1,8 @@
 //! Scene-30K of 3D-R1 in, questions with their chains of thought out.
 //!
-//! Two schemas are published, both JSON lines: the writer's (syntheticcot/synthesize_scene30k.py of AIGeeksGroup/3D-R1: scene_id, question_id, question,
-//! gold_answer, output, consistency, meta) and the loader's (dataset/scenecold_dataset.py: scene_id, question, cot). `output` and `cot` hold
+//! Two schemas are published, both JSON lines: the writer's (syntheticcot/synthesize_scene30k.py of AIGeeksGroup/3D-R1:
+//! scene_id, question_id, question, gold_answer, output, consistency, meta) and the loader's
+//! (dataset/scenecold_dataset.py: scene_id, question, cot). `output` and `cot` hold
 //! `<think>..</think><answer>..</answer>`.
 
 use std::ops::ControlFlow;

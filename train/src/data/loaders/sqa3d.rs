@@ -1,8 +1,10 @@
-//! `v1_balanced_questions_{split}_scannetv2.json` and the `v1_balanced_sqa_annotations_*` beside it in, situated questions out.
+//! `v1_balanced_questions_{split}_scannetv2.json` and the `v1_balanced_sqa_annotations_*` beside it in, situated
+//! questions out.
 //!
-//! Layout: assets/dataset.md of SilongYong/SQA3D. A position is given from the centre of the bounds of the scene's mesh, in the mesh's own
-//! axes, before axis alignment; who stands there with an identity rotation looks along -x (utils/visualize_data.py). Both are brought
-//! into the aligned frame here, with the scene's mesh; without it a question keeps its situation in words, before its own.
+//! Layout: assets/dataset.md of SilongYong/SQA3D. A position is given from the centre of the bounds of the scene's
+//! mesh, in the mesh's own axes, before axis alignment; who stands there with an identity rotation looks along -x
+//! (utils/visualize_data.py). Both are brought into the aligned frame here, with the scene's mesh; without it a
+//! question keeps its situation in words, before its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;

@@ -1,8 +1,10 @@
 //! The language data of 3D-LLM in, questions, dialogues and plans out.
 //!
-//! Layout: UMass-Foundation-Model/3D-LLM, lavis/datasets/datasets/threedvqa_datasets.py, a list of {scene_id, question, answers}. In
-//! `data_part2_scene*.json` scenes are numbers, which `final_scene_map_dict_scan*.json` beside it turns into ScanNet's names; those it does not
-//! hold are of other datasets. Files of LL3DA and 3D-R1 (`3d_llm_embodied_{dialogue,planning}_filtered_{train,val}.json`, `3d_llm_scene_description_*`) have the names already.
+//! Layout: UMass-Foundation-Model/3D-LLM, lavis/datasets/datasets/threedvqa_datasets.py, a list of {scene_id, question,
+//! answers}. In `data_part2_scene*.json` scenes are numbers, which `final_scene_map_dict_scan*.json` beside it turns
+//! into ScanNet's names; those it does not hold are of other datasets. Files of LL3DA and 3D-R1
+//! (`3d_llm_embodied_{dialogue,planning}_filtered_{train,val}.json`, `3d_llm_scene_description_*`) have the names
+//! already.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;

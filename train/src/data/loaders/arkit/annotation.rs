@@ -1,7 +1,8 @@
 //! `<video_id>_3dod_annotation.json` in, boxes with a yaw out.
 //!
-//! Layout: threedod/README.md and benchmark_scripts of apple/ARKitScenes: {data: [{uid, label, segments: {obbAligned: {centroid, axesLengths, normalizedAxes}}}],
-//! skipped}. The three rows of `normalizedAxes` are the box's axes in the world, `axesLengths` its full extents along them, metres.
+//! Layout: threedod/README.md and benchmark_scripts of apple/ARKitScenes: {data: [{uid, label, segments: {obbAligned:
+//! {centroid, axesLengths, normalizedAxes}}}], skipped}. The three rows of `normalizedAxes` are the box's axes in the
+//! world, `axesLengths` its full extents along them, metres.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -31,7 +32,8 @@ pub(crate) fn is_video_folder(folder: &Path) -> bool {
     is_number && [ANNOTATION, MESH, "_frames"].iter().any(|ending| folder.join(format!("{name}{ending}")).exists())
 }
 
-/// Reads a video's boxes as those of a scene of `split`; `None` when there is no annotation to read. Objects are numbered as they stand.
+/// Reads a video's boxes as those of a scene of `split`; `None` when there is no annotation to read. Objects are
+/// numbered as they stand.
 pub fn load_scene(folder: &Path, split: &str, findings: &mut Findings) -> Option<SceneTruth> {
     let name = file::name(folder);
     let path = folder.join(format!("{name}{ANNOTATION}"));

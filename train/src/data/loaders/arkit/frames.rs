@@ -1,8 +1,10 @@
-//! `<video_id>_frames/` in, RGB-D frames out: `lowres_wide/` colour and `lowres_depth/` depth, both PNG, `lowres_wide_intrinsics/*.pincam`, `lowres_wide.traj`.
+//! `<video_id>_frames/` in, RGB-D frames out: `lowres_wide/` colour and `lowres_depth/` depth, both PNG,
+//! `lowres_wide_intrinsics/*.pincam`, `lowres_wide.traj`.
 //!
-//! Layout: DATA.md and benchmark_scripts/utils/tenFpsDataLoader.py of apple/ARKitScenes. Files are `<video_id>_<seconds>.png`; a `.pincam` is `width height fx fy cx
-//! cy`; a line of `.traj` is a stamp, the rotation as an axis times its angle, and the shift, from the world to the camera (z
-//! forward, x right, y down). Depth is 16-bit millimetres. Intrinsics may be a millisecond off, poses five.
+//! Layout: DATA.md and benchmark_scripts/utils/tenFpsDataLoader.py of apple/ARKitScenes. Files are
+//! `<video_id>_<seconds>.png`; a `.pincam` is `width height fx fy cx cy`; a line of `.traj` is a stamp, the rotation as
+//! an axis times its angle, and the shift, from the world to the camera (z forward, x right, y down). Depth is 16-bit
+//! millimetres. Intrinsics may be a millisecond off, poses five.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -41,8 +43,8 @@ struct Frame {
 }
 
 impl ArkitFrames {
-    /// Lists the frames of the video whose folder this is. Pictures without companions are counted in a note each kind; a line of
-    /// the trajectory that is none is reported.
+    /// Lists the frames of the video whose folder this is. Pictures without companions are counted in a note each kind;
+    /// a line of the trajectory that is none is reported.
     pub fn open(folder: &Path, findings: &mut Findings) -> Self {
         let frames = folder.join(format!("{}_frames", file::name(folder)));
         let mut out = Self { frames: Vec::new() };

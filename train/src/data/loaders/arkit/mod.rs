@@ -1,4 +1,5 @@
-//! A video of ARKitScenes in (`3dod/{Training,Validation}/<video_id>/`), its objects' boxes and its RGB-D frames out, z up.
+//! A video of ARKitScenes in (`3dod/{Training,Validation}/<video_id>/`), its objects' boxes and its RGB-D frames out, z
+//! up.
 
 mod annotation;
 mod frames;

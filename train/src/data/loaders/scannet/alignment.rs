@@ -1,4 +1,5 @@
-//! `<scene>.txt` in, the axis alignment out: lines `key = value`, of which `axisAlignment` has the 16 numbers of a matrix, row by row.
+//! `<scene>.txt` in, the axis alignment out: lines `key = value`, of which `axisAlignment` has the 16 numbers of a
+//! matrix, row by row.
 
 use std::path::Path;
 

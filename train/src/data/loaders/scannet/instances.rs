@@ -1,7 +1,8 @@
 //! The mesh, its over-segmentation and their aggregation in, objects with boxes in the axis-aligned frame out.
 //!
-//! Layout: README of ScanNet/ScanNet. Boxes as VoteNet and ScanRefer make them (load_scannet_data.py of daveredrum/ScanRefer): the bounds of an object's
-//! vertices after alignment; a vertex of two objects belongs to the later one.
+//! Layout: README of ScanNet/ScanNet. Boxes as VoteNet and ScanRefer make them (load_scannet_data.py of
+//! daveredrum/ScanRefer): the bounds of an object's vertices after alignment; a vertex of two objects belongs to the
+//! later one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
@@ -21,7 +22,8 @@ use crate::data::loaders::split::ALL;
 
 const REMEDY: &str = "get the scan again from ScanNet's release";
 
-/// The files of an annotation: aggregation, segments, mesh. The first is that of the mesh that ScanRefer and others use.
+/// The files of an annotation: aggregation, segments, mesh. The first is that of the mesh that ScanRefer and others
+/// use.
 const ANNOTATIONS: [[&str; 3]; 3] = [
     [".aggregation.json", "_vh_clean_2.0.010000.segs.json", "_vh_clean_2.ply"],
     ["_vh_clean.aggregation.json", "_vh_clean.segs.json", "_vh_clean.ply"],

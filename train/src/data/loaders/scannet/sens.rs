@@ -1,10 +1,11 @@
 //! A `.sens` file of ScanNet in, one RGB-D frame at a time out; never more than one frame is in memory.
 //!
-//! Layout (version 4, little-endian; SensReader/src/sensorData.h and python/SensorData.py of ScanNet/ScanNet): u32 version; u64 length and bytes of the
-//! sensor's name; four row-major 4x4 matrices of f32: intrinsics and extrinsics of colour, then of depth; i32 colour compression
-//! (0 raw, 1 png, 2 jpeg), i32 depth compression (0 raw u16, 1 zlib u16, 2 occipital); u32 colour width, height, depth width,
-//! height; f32 depth units a metre; u64 number of frames. A frame: 16 f32 camera to world (-inf where tracking was lost); u64
-//! colour and depth stamps, microseconds; u64 colour and depth bytes; the bytes. Then IMU readings, which are not read.
+//! Layout (version 4, little-endian; SensReader/src/sensorData.h and python/SensorData.py of ScanNet/ScanNet): u32
+//! version; u64 length and bytes of the sensor's name; four row-major 4x4 matrices of f32: intrinsics and extrinsics of
+//! colour, then of depth; i32 colour compression (0 raw, 1 png, 2 jpeg), i32 depth compression (0 raw u16, 1 zlib u16,
+//! 2 occipital); u32 colour width, height, depth width, height; f32 depth units a metre; u64 number of frames. A frame:
+//! 16 f32 camera to world (-inf where tracking was lost); u64 colour and depth stamps, microseconds; u64 colour and
+//! depth bytes; the bytes. Then IMU readings, which are not read.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
@@ -130,8 +131,8 @@ impl<R: Read + Seek> SensReader<R> {
         &self.header
     }
 
-    /// The next frame, decoded; `None` after the last. After a frame that cannot be decoded the next can be read; after a cut-off
-    /// one nothing can, and every call says so.
+    /// The next frame, decoded; `None` after the last. After a frame that cannot be decoded the next can be read; after
+    /// a cut-off one nothing can, and every call says so.
     ///
     /// # Errors
     /// What is wrong, with the frame's number.
@@ -197,8 +198,8 @@ impl<R: Read + Seek> SensReader<R> {
         Ok(Head { raw_from_base, stamps, sizes })
     }
 
-    /// The frame as fusion reads it: depth carried into the colour camera's view, at the depth picture's size, the world being
-    /// that of the boxes. `None` where tracking was lost.
+    /// The frame as fusion reads it: depth carried into the colour camera's view, at the depth picture's size, the
+    /// world being that of the boxes. `None` where tracking was lost.
     pub fn rgbd(&self, frame: &SensFrame, world_from_raw: &Isometry3<f64>) -> Option<RgbdFrame> {
         let header = &self.header;
         let raw_from_base = frame.raw_from_base?;
