@@ -4,7 +4,7 @@ use std::io::{IsTerminal, stderr};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use vantage_train::{eval, grpo, rooms, sft};
+use vantage_train::{data, eval, grpo, rooms, sft};
 
 #[derive(Debug, Parser)]
 #[command(name = "vantage-train", version, about = "Makes training data, trains and evaluates Vantage's model")]
@@ -17,6 +17,8 @@ struct Cli {
 enum Command {
     /// Make a furnished room by seed: a bag, its ground truth and questions with answers.
     Rooms(rooms::export::RoomsArgs),
+    /// Datasets: check those in a folder.
+    Data(data::cli::DataArgs),
     /// Train all parameters on procedural rooms; resumes by itself.
     Sft(sft::SftArgs),
     /// Make a trained model better at what its answers are rewarded for (GRPO); resumes by itself.
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         .init();
     let result = match Cli::parse().command {
         Command::Rooms(args) => rooms::export::run(&args),
+        Command::Data(args) => data::cli::run(&args),
         Command::Sft(args) => sft::run(&args),
         Command::Grpo(args) => grpo::run(&args),
         Command::Eval(args) => eval::run(&args),
