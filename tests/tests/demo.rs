@@ -49,7 +49,8 @@ fn the_demo_asks_five_questions_and_shows_the_truth() {
 
 #[test]
 fn the_evaluation_ends_with_its_summary() {
-    let arguments = ["eval", "--model", "model/checkpoints/nano", "--rooms-seed", "3", "--count", "12", "--json"];
+    let model = ["--model", "model/checkpoints/nano", "--difficulty", "easy"];
+    let arguments = [&["eval", "--rooms-seed", "3", "--count", "12", "--json"][..], &model[..]].concat();
     let Some(output) = run("vantage-train", &arguments) else { return };
     let lines = lines(&output);
     let (summary, kinds) = lines.split_last().expect("lines");

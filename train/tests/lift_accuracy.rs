@@ -14,7 +14,7 @@ use vantage_node::answerer::{Answerer, Mode};
 use vantage_node::engine::{FusionSettings, fuse_recording};
 use vantage_node::source::{BagSource, TopicRequest};
 use vantage_train::rooms::export::{self, RoomsArgs};
-use vantage_train::rooms::{RecordConfig, RoomConfig, generate, record};
+use vantage_train::rooms::{Difficulty, RecordConfig, RoomConfig, generate, record};
 
 /// Rooms by which nothing in `lift` was chosen. docs/lift.md has the figures of the first 60.
 const ROOMS: std::ops::Range<u64> = 9000..9008;
@@ -94,6 +94,7 @@ fn a_replayed_room_is_answered_with_the_boxes_of_what_was_named() {
     let walk = RecordConfig { width: 320, height: 240, frames: 48, rate_hz: 10.0, ..RecordConfig::default() };
     export::run(&RoomsArgs {
         seed: ROOMS.start,
+        difficulty: Difficulty::Easy,
         out: out.clone(),
         frames: walk.frames,
         width: walk.width,
@@ -105,7 +106,7 @@ fn a_replayed_room_is_answered_with_the_boxes_of_what_was_named() {
     let mut source = BagSource::open(&out.join("bag"), &TopicRequest::default()).unwrap();
     let replay = fuse_recording(&mut source, &FusionSettings::default().engine(), &mut |_, _| Ok(())).unwrap();
 
-    let room = generate(ROOMS.start, &RoomConfig::default());
+    let room = generate(ROOMS.start, &RoomConfig::of(Difficulty::Easy));
     let object = room.objects.iter().max_by(|a, b| a.bbox.volume().total_cmp(&b.bbox.volume())).unwrap();
     let reader = TruthReader::new(&room, &record(&room, &walk), 0.0, |o| o.id == object.id);
     let mut answerer = Answerer::lift(reader, "the truth");

@@ -5,7 +5,7 @@
 
 use nalgebra::Point3;
 use vantage_scene::{OrientedBox, TsdfConfig, TsdfMap};
-use vantage_train::rooms::{Object, PartShape, RecordConfig, Room, RoomConfig, generate, record};
+use vantage_train::rooms::{Difficulty, Object, PartShape, RecordConfig, Room, RoomConfig, generate, record};
 
 const VOXEL_M: f64 = 0.02;
 /// A point belongs to an object from which it is at most this far, metres.
@@ -60,7 +60,7 @@ fn share(values: &mut [f64], share: f64) -> f64 {
 #[test]
 fn the_map_of_a_room_lies_within_half_a_voxel_of_its_surfaces() {
     for seed in [3, 17, 40] {
-        let room = generate(seed, &RoomConfig::default());
+        let room = generate(seed, &RoomConfig::of(Difficulty::Easy));
         let points = fused(&room);
         let distance =
             |p: &[f64; 3]| room.objects.iter().map(|o| object_distance(o, *p)).fold(wall_distance(&room, *p), f64::min);
@@ -91,7 +91,7 @@ fn seen_sides(object: &Object, points: &[[f32; 3]]) -> usize {
 fn the_box_of_a_segmented_object_is_found() {
     let mut overlaps = Vec::new();
     for seed in 60..72 {
-        let room = generate(seed, &RoomConfig::default());
+        let room = generate(seed, &RoomConfig::of(Difficulty::Easy));
         let points = fused(&room);
         // what is round has no yaw
         let is_round = |o: &Object| o.parts.iter().all(|part| !matches!(part.shape, PartShape::Box { .. }));

@@ -41,7 +41,7 @@ fn make_room(seed: u64, room: &Path) -> Result<()> {
     let program = beside.unwrap_or_else(|| PathBuf::from(ROOM_MAKER));
     tracing::info!("making room {seed} and its recording");
     let status = Command::new(&program)
-        .args(["rooms", "--seed", &seed.to_string(), "--out"])
+        .args(["rooms", "--difficulty", "easy", "--seed", &seed.to_string(), "--out"])
         .arg(room)
         .status()
         .with_context(|| format!("starting {}; build it with `cargo build -p vantage-train`", program.display()))?;

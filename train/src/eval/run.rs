@@ -17,7 +17,7 @@ use vantage_scene::{proposals, shell_mask};
 use super::baseline::{MajorityAnswer, random_proposal_iou};
 use crate::dataset::make_scene;
 use crate::metrics::exact_match;
-use crate::rooms::{RecordConfig, RoomConfig, generate, questions};
+use crate::rooms::{Difficulty, RecordConfig, RoomConfig, generate, questions};
 use crate::sft::run::FIRST_TRAINING_SEED;
 
 /// Questions asked of each room.
@@ -41,6 +41,9 @@ pub struct EvalArgs {
     /// Seed of the rooms; any number gives rooms outside the training set.
     #[arg(long, default_value_t = 0)]
     pub rooms_seed: u64,
+    /// How hard the rooms are.
+    #[arg(long, value_enum, default_value_t = Difficulty::Default)]
+    pub difficulty: Difficulty,
     /// Questions in all.
     #[arg(long, default_value_t = 200)]
     pub count: usize,
@@ -129,7 +132,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         }
         ensure!(room_index < ROOMS_PER_SEED, "too few questions in {ROOMS_PER_SEED} rooms");
         let seed = first_seed + room_index;
-        let room = generate(seed, &RoomConfig::default());
+        let room = generate(seed, &RoomConfig::of(args.difficulty));
         let (scene, seen) = make_scene(&room, &RecordConfig::default())?;
         let cloud = scene.surface();
         let clusters = proposals(&cloud, &shell_mask(&cloud), PROPOSAL_RADIUS_M, PROPOSAL_POINTS);

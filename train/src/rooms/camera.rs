@@ -45,6 +45,9 @@ pub(crate) fn render(
         object: vec![-1; pixels],
     };
     render_shell(room, rays, room_from_camera, &mut out);
+    for wall in &room.walls {
+        render_part(wall, -1, camera, rays, room_from_camera, &mut out);
+    }
     for object in &room.objects {
         for part in &object.parts {
             render_part(part, object.id as i32, camera, rays, room_from_camera, &mut out);
@@ -192,6 +195,7 @@ fn render_part(
 
 #[cfg(test)]
 mod tests {
+    use super::super::config::Difficulty;
     use super::super::layout::{Object, RoomConfig, generate};
     use super::super::placement::Surface;
     use super::*;
@@ -204,7 +208,7 @@ mod tests {
         let camera = PinholeCamera::new(161, 121, 90.0, 90.0, 80.0, 60.0, Distortion::None).unwrap();
         let rays = RayTable::new(&camera);
         let room_from_part = Isometry3::translation(2.0, 2.0, 1.2);
-        let mut room = generate(1, &RoomConfig::default());
+        let mut room = generate(1, &RoomConfig::of(Difficulty::Easy));
         room.size = [4.0, 4.0, 2.5];
         room.objects = vec![Object {
             id: 0,

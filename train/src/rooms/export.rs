@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use vantage_node::sink::bag::BagWriter;
 use vantage_scene::{OrientedBox, SensorEvent, Stream};
 
-use super::layout::{ObjectTruth, Room, RoomConfig, generate};
+use super::config::{Difficulty, RoomConfig};
+use super::layout::{ObjectTruth, Room, generate};
 use super::questions::{Question, questions};
 use super::record::{RecordConfig, Recording, record};
 
@@ -52,6 +53,9 @@ pub struct RoomsArgs {
     /// Seed of the room.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// How hard the room is.
+    #[arg(long, value_enum, default_value_t = Difficulty::Default)]
+    pub difficulty: Difficulty,
     /// Folder to write: bag/, truth.json, questions.jsonl.
     #[arg(long)]
     pub out: PathBuf,
@@ -144,7 +148,7 @@ fn export(args: &RoomsArgs, write_bag: &mut dyn FnMut(&Path, &[SensorEvent]) -> 
     ensure!((0.1..=1000.0).contains(&args.rate), "--rate {}: give 0.1 to 1000 frames a second", args.rate);
     ensure!(args.questions <= MAX_QUESTIONS, "--questions {}: give at most {MAX_QUESTIONS}", args.questions);
     check_target(&args.out, args.force)?;
-    let room = generate(args.seed, &RoomConfig::default());
+    let room = generate(args.seed, &RoomConfig::of(args.difficulty));
     let config = RecordConfig {
         width: args.width,
         height: args.width * 3 / 4,
@@ -311,7 +315,16 @@ mod tests {
     use nalgebra::Point3;
 
     fn args(out: &Path) -> RoomsArgs {
-        RoomsArgs { seed: 6, out: out.to_owned(), frames: 6, width: 80, rate: 10.0, questions: 20, force: false }
+        RoomsArgs {
+            seed: 6,
+            difficulty: Difficulty::Default,
+            out: out.to_owned(),
+            frames: 6,
+            width: 80,
+            rate: 10.0,
+            questions: 20,
+            force: false,
+        }
     }
 
     /// Stands for a bag: one file with the number of events.

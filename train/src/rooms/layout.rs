@@ -10,23 +10,10 @@ use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 use vantage_scene::OrientedBox;
 
-use super::catalog::CLASSES;
-use super::placement::{Surface, place};
-
-/// What rooms are like.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct RoomConfig {
-    /// Shortest and longest side of the floor, metres.
-    pub side_m: (f64, f64),
-    /// Fewest and most objects.
-    pub objects: (usize, usize),
-}
-
-impl Default for RoomConfig {
-    fn default() -> Self {
-        Self { side_m: (3.6, 5.6), objects: (7, 13) }
-    }
-}
+use super::catalog::{CLASS_NAMES, CLASSES, Place, is_hung};
+pub(super) use super::config::RoomConfig;
+use super::flat::{Plan, Region};
+use super::placement::{Copy, Surface, place};
 
 /// The shape of a part.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -85,21 +72,38 @@ pub struct Object {
     pub parts: Vec<Part>,
     /// Tight around the parts, turned with the object.
     pub bbox: OrientedBox,
-    /// The object it stands on; `None` for the floor.
+    /// The object it stands on; `None` for the floor, and for what is fixed to a wall ([`Object::is_hung`]).
     pub supported_by: Option<usize>,
     /// Where other things can stand on it.
     pub(super) top: Surface,
 }
 
-/// A furnished room. Its frame: z up, the floor at z = 0, walls along x and y, a corner at the origin.
+impl Object {
+    /// Whether it is fixed to a wall: pictures and the like, doors too.
+    pub fn is_hung(&self) -> bool {
+        is_hung(self.class)
+    }
+}
+
+/// A furnished room, or a flat of several. Its frame: z up, the floor at z = 0, walls along x and y, a corner at the origin.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Room {
     /// What it was made from.
     pub seed: u64,
-    /// Metres along x, y, z.
+    /// Metres along x, y, z, over all rooms.
     pub size: [f64; 3],
     /// Everything in it.
     pub objects: Vec<Object>,
+    /// The floor of each room, in a row along x.
+    pub regions: Vec<Region>,
+    /// Walls between rooms; they belong to no object.
+    pub walls: Vec<Part>,
+    /// Names of the classes that could come up: the others are unknown in rooms of this kind.
+    pub class_names: &'static [&'static str],
+    /// Middle of each opening between two rooms; the i-th joins regions i and i + 1.
+    pub(super) openings: Vec<[f64; 2]>,
+    /// Floor on which nothing may stand.
+    pub(super) clear: Vec<Region>,
     /// Colour of the walls and the ceiling.
     pub wall_rgb: [u8; 3],
     /// Colour of the floor.
@@ -136,38 +140,61 @@ impl Room {
     }
 }
 
+/// Order of placing: doors, which need free floor, what stands on the floor, what stands on that, what hangs above it.
+fn turn(place: Place) -> u8 {
+    match place {
+        Place::Hung(_, highest) if highest == 0.0 => 0,
+        Place::Wall | Place::Floor => 1,
+        Place::On(_) | Place::FloorOrOn(_) => 2,
+        Place::Hung(..) => 3,
+    }
+}
+
 /// Furnishes the room of `seed`; equal seeds and settings give equal rooms.
 pub fn generate(seed: u64, config: &RoomConfig) -> Room {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let (low, high) = config.side_m;
-    let size = [rng.random_range(low..high), rng.random_range(low..high), rng.random_range(2.4..2.8)];
+    let plan = Plan::draw(config, &mut rng);
     let tint = rng.random_range(-12..12i32);
     let shift = |c: [i32; 3]| c.map(|x| (x + tint).clamp(0, 255) as u8);
-    let mut room =
-        Room { seed, size, objects: Vec::new(), wall_rgb: shift([202, 196, 182]), floor_rgb: shift([158, 146, 130]) };
+    let wall_rgb = shift([202, 196, 182]);
+    let classes = config.classes.min(CLASSES.len());
+    let mut room = Room {
+        seed,
+        size: plan.size,
+        objects: Vec::new(),
+        walls: plan.wall_parts(wall_rgb),
+        regions: plan.regions,
+        class_names: &CLASS_NAMES[..classes],
+        openings: plan.openings,
+        clear: plan.clear,
+        wall_rgb,
+        floor_rgb: shift([158, 146, 130]),
+    };
     // classes in random order until the room is full, so that none is rarer than its share says
     let limit = rng.random_range(config.objects.0..=config.objects.1);
-    let mut order: Vec<usize> = (0..CLASSES.len()).collect();
+    let mut order: Vec<usize> = (0..classes).collect();
     order.shuffle(&mut rng);
-    let mut wanted: Vec<usize> = Vec::new();
+    let mut wanted: Vec<(u8, usize, Copy)> = Vec::new();
     for &index in &order {
         let class = &CLASSES[index];
         if rng.random::<f64>() < class.share {
             let copies = rng.random_range(1..=class.most);
-            wanted.extend(std::iter::repeat_n(index, copies));
+            wanted.extend(std::iter::repeat_n((turn(class.place), index, Copy::Any), copies));
+            if config.same_class > 0.0 && rng.random::<f64>() < config.same_class {
+                wanted.push((turn(class.place), index, Copy::OtherColor));
+            }
         }
     }
     wanted.truncate(limit);
-    // those that carry others come first
     wanted.sort_unstable();
-    for index in wanted {
-        place(&mut room, &CLASSES[index], &mut rng);
+    for (_, index, copy) in wanted {
+        place(&mut room, &CLASSES[index], copy, &mut rng);
     }
     // what found no place is made up for by classes that are not there yet
     for &index in &order {
         let class = &CLASSES[index];
         if room.objects.len() < config.objects.0 && room.objects.iter().all(|o| o.class != class.name) {
-            place(&mut room, class, &mut rng);
+            place(&mut room, class, Copy::Any, &mut rng);
         }
     }
     room
@@ -204,6 +231,7 @@ pub fn object_at(room: &Room, p: [f32; 3], tolerance_m: f64) -> Option<usize> {
 mod tests {
     use super::super::catalog::COLORS;
     use super::*;
+    use nalgebra::{UnitQuaternion, Vector3};
     use std::collections::BTreeSet;
 
     #[test]
@@ -221,6 +249,13 @@ mod tests {
         assert_eq!(objects().map(|o| o.color).collect::<BTreeSet<_>>().len(), COLORS.len());
     }
 
+    /// Half extents of a part along the axes of a frame turned by `yaw`.
+    fn half_along(part: &Part, yaw: f64) -> [f64; 3] {
+        let turned = UnitQuaternion::from_axis_angle(&Vector3::z_axis(), -yaw) * part.room_from_part.rotation;
+        let half = turned.to_rotation_matrix().matrix().abs() * Vector3::from(part.shape.half_extents());
+        [half.x, half.y, half.z]
+    }
+
     #[test]
     fn boxes_are_tight_around_their_parts() {
         for seed in 0..40 {
@@ -229,7 +264,7 @@ mod tests {
                 let (sin, cos) = b.yaw.sin_cos();
                 let (mut min, mut max) = ([f64::INFINITY; 3], [f64::NEG_INFINITY; 3]);
                 for part in &object.parts {
-                    let half = part.shape.half_extents();
+                    let half = half_along(part, b.yaw);
                     let c = part.room_from_part.translation.vector;
                     let (dx, dy) = (c.x - b.center[0], c.y - b.center[1]);
                     let own = [cos * dx + sin * dy, -sin * dx + cos * dy, c.z - b.center[2]];
@@ -251,7 +286,7 @@ mod tests {
         let room = generate(11, &RoomConfig::default());
         for object in &room.objects {
             // straight above the middle of the highest part there is nothing but that part
-            let top = |p: &&Part| p.room_from_part.translation.z + p.shape.half_extents()[2];
+            let top = |p: &&Part| p.room_from_part.translation.z + half_along(p, object.bbox.yaw)[2];
             let part = object.parts.iter().max_by(|a, b| top(a).total_cmp(&top(b))).unwrap();
             let c = part.room_from_part.translation.vector;
             let above = [c.x as f32, c.y as f32, (top(&part) + 0.01) as f32];

@@ -2,7 +2,9 @@
 
 mod camera;
 mod catalog;
+mod config;
 pub mod export;
+mod flat;
 mod layout;
 mod placement;
 mod questions;
@@ -10,7 +12,9 @@ mod record;
 mod walk;
 mod wording;
 
-pub use catalog::{CLASS_NAMES, COLORS};
-pub use layout::{Object, Part, PartShape, Room, RoomConfig, generate, object_at};
+pub use catalog::{CLASS_NAMES, COLORS, ClassNames, class_names};
+pub use config::{Difficulty, RoomConfig};
+pub use flat::Region;
+pub use layout::{Object, Part, PartShape, Room, generate, object_at};
 pub use questions::{Question, Span, questions};
 pub use record::{RecordConfig, Recording, record};

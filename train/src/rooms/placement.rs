@@ -7,7 +7,8 @@ use rand_chacha::ChaCha8Rng;
 use std::f64::consts::{FRAC_PI_2, TAU};
 use vantage_scene::OrientedBox;
 
-use super::catalog::{COLORS, Class, ModelPart, Place, Tint, build, top_of};
+use super::catalog::{Axis, COLORS, Class, ModelPart, Place, Tint, top_of};
+use super::flat::Region;
 use super::layout::{Object, Part, Room};
 
 /// Space kept between objects on the floor, metres.
@@ -27,6 +28,13 @@ const ASKEW_RAD: f64 = 0.4;
 const RAISED_SHARE: f64 = 0.5;
 /// Highest surface that something is put on, metres: the camera must see it.
 const HIGHEST_TOP_M: f64 = 1.35;
+/// Free space before what hangs on a wall, so that it can be seen, and before a door, metres.
+const HUNG_FREE_M: f64 = 0.3;
+const DOOR_FREE_M: f64 = 0.7;
+/// Space kept beside, above and below what hangs on a wall, metres.
+const HUNG_CLEARANCE_M: f64 = 0.06;
+/// Rounding that coordinates at a wall may have, metres.
+const WALL_SLACK_M: f64 = 1e-6;
 /// Tries to place an object before it is left out.
 const TRIES: usize = 60;
 
@@ -39,6 +47,15 @@ pub(crate) struct Surface {
     pub(crate) max: [f64; 2],
     /// Height above what the object stands on.
     pub(crate) height: f64,
+}
+
+/// Which colours a copy of a class may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Copy {
+    /// Any.
+    Any,
+    /// One that no object of its class has yet.
+    OtherColor,
 }
 
 /// Where an object's origin goes.
@@ -60,11 +77,11 @@ impl Extent {
     /// Around `parts`.
     pub(crate) fn around(parts: &[ModelPart]) -> Self {
         let (mut min, mut max) = ([f64::INFINITY; 3], [f64::NEG_INFINITY; 3]);
-        for (shape, center, _) in parts {
-            let half = shape.half_extents();
+        for part in parts {
+            let half = part.half_extents();
             for k in 0..3 {
-                min[k] = min[k].min(center[k] - half[k]);
-                max[k] = max[k].max(center[k] + half[k]);
+                min[k] = min[k].min(part.center[k] - half[k]);
+                max[k] = max[k].max(part.center[k] + half[k]);
             }
         }
         Self { min, max }
@@ -76,40 +93,46 @@ impl Extent {
 }
 
 /// Puts one instance of `class` into `room`; leaves it out when no place is found.
-pub(super) fn place(room: &mut Room, class: &Class, rng: &mut ChaCha8Rng) {
-    let parts = build(class.name, rng);
+pub(super) fn place(room: &mut Room, class: &Class, copy: Copy, rng: &mut ChaCha8Rng) {
+    let parts = class.build(rng);
     let extent = Extent::around(&parts);
-    let Some((color, rgb)) = COLORS.choose(rng).copied() else { return };
+    let taken = |color: &str| room.objects.iter().any(|o| o.class == class.name && o.color == color);
+    let free: Vec<(&'static str, [u8; 3])> = COLORS
+        .into_iter()
+        .filter(|c| class.color.is_none_or(|only| only == c.0))
+        .filter(|c| copy == Copy::Any || class.color.is_some() || !taken(c.0))
+        .collect();
+    let Some((color, rgb)) = free.choose(rng).copied() else { return };
     let raised = rng.random::<f64>() < RAISED_SHARE;
     for _ in 0..TRIES {
+        let region = match room.regions[..] {
+            [only] => Some(only),
+            _ => room.regions.choose(rng).copied(),
+        };
+        let Some(region) = region else { return };
         let found = match class.place {
-            Place::Wall => at_wall(room, &extent, rng).map(|pose| (pose, None)),
-            Place::Floor => on_floor(room, class, &extent, rng).map(|pose| (pose, None)),
+            Place::Wall => at_wall(&region, &extent, WALL_GAP_M, rng).map(|pose| (pose, None)),
+            Place::Hung(low, high) => hung(&region, &extent, (low, high), rng).map(|pose| (pose, None)),
             Place::On(classes) => on_top(room, classes, &extent, rng),
             Place::FloorOrOn(classes) if raised => on_top(room, classes, &extent, rng),
-            Place::FloorOrOn(_) => on_floor(room, class, &extent, rng).map(|pose| (pose, None)),
+            Place::Floor | Place::FloorOrOn(_) => on_floor(room, &region, class, &extent, rng).map(|pose| (pose, None)),
         };
         let Some((pose, support)) = found else { continue };
         let bbox = box_at(&extent, pose);
-        if !fits(room, &bbox, support) {
+        let is_hung = matches!(class.place, Place::Hung(..));
+        if !(if is_hung { hangs_free(room, &bbox) } else { fits(room, &bbox, support) }) {
             continue;
         }
         let room_from_object = Isometry3::from_parts(
             Translation3::new(pose.x, pose.y, pose.z),
             UnitQuaternion::from_axis_angle(&Vector3::z_axis(), pose.yaw),
         );
+        if is_hung && pose.z == 0.0 {
+            let [min, max] = before(&bbox);
+            room.clear.push(Region { min: [min[0], min[1]], max: [max[0], max[1]] });
+        }
         let top = top_of(class.name, &parts);
-        let parts = parts
-            .iter()
-            .map(|(shape, center, tint)| Part {
-                shape: *shape,
-                room_from_part: room_from_object * Translation3::from(Vector3::from(*center)),
-                rgb: match tint {
-                    Tint::Shade(shade) => rgb.map(|c| (f64::from(c) * shade) as u8),
-                    Tint::Own(own) => *own,
-                },
-            })
-            .collect();
+        let parts = parts.iter().map(|part| placed(part, &room_from_object, rgb)).collect();
         room.objects.push(Object {
             id: room.objects.len(),
             class: class.name,
@@ -121,6 +144,21 @@ pub(super) fn place(room: &mut Room, class: &Class, rng: &mut ChaCha8Rng) {
         });
         return;
     }
+}
+
+/// A model's part as it stands in the room, in the object's colour `rgb`.
+fn placed(part: &ModelPart, room_from_object: &Isometry3<f64>, rgb: [u8; 3]) -> Part {
+    let room_from_upright = room_from_object * Translation3::from(Vector3::from(part.center));
+    let room_from_part = match part.axis {
+        Axis::X => room_from_upright * UnitQuaternion::from_axis_angle(&Vector3::y_axis(), FRAC_PI_2),
+        Axis::Y => room_from_upright * UnitQuaternion::from_axis_angle(&Vector3::x_axis(), -FRAC_PI_2),
+        Axis::Z => room_from_upright,
+    };
+    let rgb = match part.tint {
+        Tint::Shade(shade) => rgb.map(|c| (f64::from(c) * shade) as u8),
+        Tint::Own(own) => own,
+    };
+    Part { shape: part.shape, room_from_part, rgb }
 }
 
 fn box_at(extent: &Extent, pose: Pose) -> OrientedBox {
@@ -142,24 +180,35 @@ fn between(low: f64, high: f64, rng: &mut ChaCha8Rng) -> Option<f64> {
     (low <= high).then(|| rng.random_range(low..=high))
 }
 
-fn at_wall(room: &Room, extent: &Extent, rng: &mut ChaCha8Rng) -> Option<Pose> {
+/// On the floor of `region`, its back `gap` before one of the walls.
+fn at_wall(region: &Region, extent: &Extent, gap: f64, rng: &mut ChaCha8Rng) -> Option<Pose> {
     let turns = rng.random_range(0..4u8);
     let (w, d) = (0.5 * extent.size(0), 0.5 * extent.size(1));
     let (half_x, half_y) = if turns % 2 == 0 { (w, d) } else { (d, w) };
-    let [room_x, room_y, _] = room.size;
-    let along_x = between(half_x + WALL_GAP_M, room_x - half_x - WALL_GAP_M, rng)?;
-    let along_y = between(half_y + WALL_GAP_M, room_y - half_y - WALL_GAP_M, rng)?;
+    let Region { min: [left, front], max: [right, back] } = *region;
+    let along_x = between(left + half_x + gap, right - half_x - gap, rng)?;
+    let along_y = between(front + half_y + gap, back - half_y - gap, rng)?;
     // the back is the own +y: turned by 0, 1, 2, 3 quarters it points to +y, -x, -y, +x
     let (x, y) = match turns {
-        0 => (along_x, room_y - half_y - WALL_GAP_M),
-        1 => (half_x + WALL_GAP_M, along_y),
-        2 => (along_x, half_y + WALL_GAP_M),
-        _ => (room_x - half_x - WALL_GAP_M, along_y),
+        0 => (along_x, back - half_y - gap),
+        1 => (left + half_x + gap, along_y),
+        2 => (along_x, front + half_y + gap),
+        _ => (right - half_x - gap, along_y),
     };
     Some(Pose { x, y, z: 0.0, yaw: f64::from(turns) * FRAC_PI_2 })
 }
 
-fn on_floor(room: &Room, class: &Class, extent: &Extent, rng: &mut ChaCha8Rng) -> Option<Pose> {
+/// At one of the walls of `region`, the lower edge between two heights.
+fn hung(region: &Region, extent: &Extent, (low, high): (f64, f64), rng: &mut ChaCha8Rng) -> Option<Pose> {
+    let pose = at_wall(region, extent, 0.0, rng)?;
+    let z = between(low, high, rng)?;
+    // parts need not lie evenly around the own origin
+    let (sin, cos) = pose.yaw.sin_cos();
+    let [x, y] = [0, 1].map(|k| 0.5 * (extent.min[k] + extent.max[k]));
+    Some(Pose { x: pose.x - cos * x + sin * y, y: pose.y - sin * x - cos * y, z, ..pose })
+}
+
+fn on_floor(room: &Room, region: &Region, class: &Class, extent: &Extent, rng: &mut ChaCha8Rng) -> Option<Pose> {
     let askew =
         if class.turned && rng.random::<f64>() < ASKEW_SHARE { rng.random_range(-ASKEW_RAD..ASKEW_RAD) } else { 0.0 };
     if class.name == "chair" && rng.random::<f64>() < AT_TABLE_SHARE {
@@ -169,8 +218,8 @@ fn on_floor(room: &Room, class: &Class, extent: &Extent, rng: &mut ChaCha8Rng) -
         }
     }
     let reach = 0.15 + 0.5 * extent.size(0).max(extent.size(1));
-    let x = between(reach, room.size[0] - reach, rng)?;
-    let y = between(reach, room.size[1] - reach, rng)?;
+    let x = between(region.min[0] + reach, region.max[0] - reach, rng)?;
+    let y = between(region.min[1] + reach, region.max[1] - reach, rng)?;
     let yaw = (f64::from(rng.random_range(0..4u8)) * FRAC_PI_2 + askew).rem_euclid(TAU);
     Some(Pose { x, y, z: 0.0, yaw })
 }
@@ -208,17 +257,54 @@ fn on_top(room: &Room, classes: &[&str], extent: &Extent, rng: &mut ChaCha8Rng) 
     Some((Pose { x, y, z: height, yaw: host.bbox.yaw }, Some(host.id)))
 }
 
-/// Whether `bbox` is inside the room and clear of everything but what it stands on.
+/// Whether `bbox` is inside a room and clear of everything but what it stands on.
 fn fits(room: &Room, bbox: &OrientedBox, support: Option<usize>) -> bool {
     let own = bbox.aabb();
-    let inside = (0..2).all(|k| own.min[k] >= 0.0 && own.max[k] <= room.size[k]) && own.max[2] <= room.size[2];
+    let inside = room.regions.iter().any(|r| r.contains(own.min, own.max)) && own.max[2] <= room.size[2];
     let clearance = if support.is_some() { CLEARANCE_ON_TOP_M } else { CLEARANCE_M };
+    let (hung, standing): (Vec<&Object>, Vec<&Object>) =
+        room.objects.iter().filter(|o| Some(o.id) != support).partition(|o| o.is_hung());
     // things on furniture stay within its footprint, so only things on the same support can meet
     inside
-        && room.objects.iter().filter(|o| o.supported_by == support && Some(o.id) != support).all(|o| {
+        && (support.is_some() || !room.clear.iter().any(|r| r.meets(own.min, own.max)))
+        && standing.iter().filter(|o| o.supported_by == support).all(|o| {
             let other = o.bbox.aabb();
             (0..2).any(|k| own.min[k] > other.max[k] + clearance || own.max[k] < other.min[k] - clearance)
         })
+        && hung.iter().all(|o| apart(before(&o.bbox), [own.min, own.max]))
+}
+
+/// Whether something fixed to a wall there is in a room, clear of everything, and seen from before it.
+fn hangs_free(room: &Room, bbox: &OrientedBox) -> bool {
+    let own = bbox.aabb();
+    let inside = |r: &Region| {
+        let slack = Region { min: r.min.map(|x| x - WALL_SLACK_M), max: r.max.map(|x| x + WALL_SLACK_M) };
+        slack.contains(own.min, own.max)
+    };
+    room.regions.iter().any(inside)
+        && own.max[2] <= room.size[2]
+        && !room.clear.iter().any(|r| r.meets(own.min, own.max))
+        && room.objects.iter().all(|o| {
+            let other = o.bbox.aabb();
+            apart(before(bbox), [other.min, other.max]) && (!o.is_hung() || apart(before(&o.bbox), [own.min, own.max]))
+        })
+}
+
+/// The smallest and largest coordinates of something on a wall with the space around and before it that stays free.
+fn before(bbox: &OrientedBox) -> [[f64; 3]; 2] {
+    let is_door = bbox.center[2] - 0.5 * bbox.size[2] < WALL_SLACK_M;
+    let free = if is_door { DOOR_FREE_M } else { HUNG_FREE_M };
+    let (sin, cos) = bbox.yaw.sin_cos();
+    // the front is the own -y
+    let front = [sin * free, -cos * free, 0.0];
+    let own = bbox.aabb();
+    let min = std::array::from_fn(|k| own.min[k] + front[k].min(0.0) - HUNG_CLEARANCE_M);
+    let max = std::array::from_fn(|k| own.max[k] + front[k].max(0.0) + HUNG_CLEARANCE_M);
+    [min, max]
+}
+
+fn apart(a: [[f64; 3]; 2], b: [[f64; 3]; 2]) -> bool {
+    (0..3).any(|k| a[0][k] >= b[1][k] || a[1][k] <= b[0][k])
 }
 
 #[cfg(test)]
@@ -247,7 +333,7 @@ mod tests {
         let mut checked = 0;
         for seed in 0..150 {
             let room = generate(seed, &RoomConfig::default());
-            for thing in &room.objects {
+            for thing in room.objects.iter().filter(|o| !o.is_hung()) {
                 let bottom = thing.bbox.aabb().min[2];
                 let Some(host) = thing.supported_by.map(|i| &room.objects[i]) else {
                     assert!(bottom.abs() < 1e-9, "seed {seed}: {} floats", thing.class);

@@ -4,7 +4,7 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::catalog::{CLASS_NAMES, CLASSES, COLORS, Place};
+use super::catalog::{CLASSES, COLORS, Place};
 use super::layout::{Object, Room};
 use super::wording::{color, count, exists_no, exists_yes, ground, ground_by_place, on_top, standing_on};
 
@@ -59,7 +59,8 @@ struct Asker<'a> {
 /// with an instance that was not are left out, so that no answer rests on what the robot cannot know.
 pub fn questions(room: &Room, seen: &[bool], seed: u64, count: usize) -> Vec<Question> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let known = CLASS_NAMES
+    let known = room
+        .class_names
         .iter()
         .map(|&class| (class, room.objects.iter().filter(|o| o.class == class).collect::<Vec<_>>()))
         .filter(|(_, objects)| objects.iter().all(|o| seen.get(o.id).copied().unwrap_or(false)))

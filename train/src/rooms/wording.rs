@@ -31,6 +31,7 @@ fn plural(class: &str) -> String {
         "books" => "stacks of books".to_owned(),
         "bookshelf" => "bookshelves".to_owned(),
         "box" => "boxes".to_owned(),
+        "bench" => "benches".to_owned(),
         other => format!("{other}s"),
     }
 }

@@ -14,7 +14,9 @@ use vantage_model::vision::qwen::smart_resize;
 use vantage_model::{AskOptions, ModelError};
 use vantage_node::engine::FusionSettings;
 use vantage_scene::{ColorImage, OrientedBox, Scene};
-use vantage_train::rooms::{Object, Part, PartShape, RecordConfig, Recording, Room, RoomConfig, generate, record};
+use vantage_train::rooms::{
+    Difficulty, Object, Part, PartShape, RecordConfig, Recording, Room, RoomConfig, generate, record,
+};
 
 /// A reader reports what covers at least this share of the picture; questions ask about the same.
 const SHOWN_SHARE: f64 = 0.003;
@@ -35,7 +37,7 @@ pub struct Recorded {
 
 /// Records and fuses the room of `seed`.
 pub fn recorded(seed: u64) -> Recorded {
-    let mut room = generate(seed, &RoomConfig::default());
+    let mut room = generate(seed, &RoomConfig::of(Difficulty::Easy));
     for (class, [width, height, thickness, low], rgb) in ON_WALLS {
         hang(&mut room, class, [width, height, thickness], low, rgb);
     }
