@@ -1,0 +1,29 @@
+//! `vantage-train bench`: a part of the training data's making in, how fast it runs on this machine out.
+
+mod rooms;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+/// Arguments of `vantage-train bench`.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// How many rooms a second are furnished.
+    Rooms(rooms::RoomsArgs),
+}
+
+/// Runs the benchmark and prints it to stdout.
+///
+/// # Errors
+/// When an argument is out of range or stdout cannot be written.
+pub fn run(args: &BenchArgs) -> Result<()> {
+    match &args.what {
+        What::Rooms(args) => rooms::run(args),
+    }
+}
