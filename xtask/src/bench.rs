@@ -19,6 +19,10 @@ const FUSION_PEER: &str = "tests/python/bench_open3d_fusion.py";
 const CLOUDS_PEER: &str = "tests/python/bench_open3d_clouds.py";
 /// What runs transformers' decoder.
 const MODEL_PEER: &str = "tests/python/bench_torch_decoder.py";
+/// What trains and samples with transformers.
+const TRAINING_PEER: &str = "tests/python/bench_torch_training.py";
+/// Losses of equal weights on equal texts differ by less than this.
+const EQUAL_LOSS: f64 = 1e-3;
 /// Tokens that both decoders read and generate.
 const PROMPT: &str = "256";
 const TOKENS: &str = "64";
@@ -109,6 +113,46 @@ pub(crate) fn model(json: bool) -> Result<()> {
     Ok(())
 }
 
+/// `cargo xtask bench train`.
+pub(crate) fn train(json: bool) -> Result<()> {
+    let layout = Layout::find()?;
+    apt::ensure(&layout, &[apt::BUILD])?;
+    let python = peers::prepare_reference(&layout)?;
+    let program = release_of(&layout, "vantage-train", "vantage-train")?;
+    let weights = std::env::temp_dir().join(format!("vantage-bench-{}.safetensors", std::process::id()));
+    let joined = (|| {
+        let theirs = lines(Command::new(&python).arg(layout.root.join(TRAINING_PEER)).arg(&weights).arg(RUNS))?;
+        let ours =
+            lines(Command::new(&program).args(["bench", "text", "--json", "--runs", RUNS, "--weights"]).arg(&weights))?;
+        let loss = |all: &[Value]| all.first().and_then(|line| line["loss"].as_f64()).unwrap_or(f64::NAN);
+        let apart = (loss(&ours) - loss(&theirs)).abs();
+        ensure!(apart < EQUAL_LOSS, "not the same work: losses {} and {}", loss(&ours), loss(&theirs));
+        join(&ours, &theirs)
+    })();
+    if weights.exists() {
+        std::fs::remove_file(&weights).with_context(|| format!("removing {}", weights.display()))?;
+    }
+    let results = joined?;
+    for line in &results {
+        if json {
+            println!("{line}");
+        } else {
+            let number = |field: &str| line[field].as_f64().unwrap_or(f64::NAN);
+            let (name, peer) = (line["name"].as_str().unwrap_or_default(), line["peer"].as_str().unwrap_or_default());
+            println!(
+                "{name:10} ours {:8.1} ms  {peer} {:8.1} ms  ratio {:.2}",
+                number("ours_ms"),
+                number("peer_ms"),
+                number("ratio")
+            );
+        }
+    }
+    if json {
+        println!("{}", json!({"type": "summary", "results": results.len()}));
+    }
+    Ok(())
+}
+
 /// `cargo xtask soak`.
 pub(crate) fn soak(frames: Option<&Path>, json: bool) -> Result<()> {
     let layout = Layout::find()?;
@@ -131,15 +175,20 @@ fn folders(layout: &Layout, named: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The program as robots run it: on a processor with AVX-512 built for it, as peers take it by themselves too.
+/// The program as robots run it.
 fn release(layout: &Layout) -> Result<PathBuf> {
+    release_of(layout, "vantage-node", "vantage")
+}
+
+/// A program built for speed: on a processor with AVX-512 built for it, as peers take it by themselves too.
+fn release_of(layout: &Layout, package: &str, program: &str) -> Result<PathBuf> {
     let mut build = cargo(layout, "build");
-    build.args(["--release", "-p", "vantage-node", "--bin", "vantage"]);
+    build.args(["--release", "-p", package, "--bin", program]);
     if std::fs::read_to_string("/proc/cpuinfo").is_ok_and(|cpu| cpu.contains(" avx512f")) {
-        build.args(["--features", "vantage-node/x86-v4"]);
+        build.args(["--features", &format!("{package}/x86-v4")]);
     }
     process::foreground(&mut build)?;
-    Ok(layout.target.join("release/vantage"))
+    Ok(layout.target.join("release").join(program))
 }
 
 /// Runs ours and theirs on one folder and joins the results by name.

@@ -98,6 +98,12 @@ enum Bench {
         #[arg(long)]
         json: bool,
     },
+    /// A training step and sampling, and those of transformers on the same weights in the same run: the ratios of the times
+    Train {
+        /// One JSON object a line, the last one the summary
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -109,6 +115,7 @@ fn main() -> ExitCode {
         Task::Bench { what: Bench::Scene { frames, json } } => bench::scene(&frames, json),
         Task::Soak { frames, json } => bench::soak(frames.as_deref(), json),
         Task::Bench { what: Bench::Model { json } } => bench::model(json),
+        Task::Bench { what: Bench::Train { json } } => bench::train(json),
         Task::Parity { device: Some(device), json, .. } => parity::on_device(&device, json),
         Task::Parity { seed, parts, device: None, json } => parity::run(seed, &parts, json),
         Task::Ci => checks::run(),

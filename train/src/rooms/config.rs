@@ -68,7 +68,7 @@ impl RoomConfig {
                 objects: (8, 16),
                 classes: CLASSES.len(),
                 same_class: 0.25,
-                rooms: (1, 1),
+                rooms: (1, 2),
                 next_room: 0.25,
                 ..single
             },
@@ -76,7 +76,7 @@ impl RoomConfig {
                 objects: (12, 24),
                 classes: CLASSES.len(),
                 same_class: 0.5,
-                rooms: (1, 1),
+                rooms: (1, 3),
                 next_room: 0.6,
                 ..single
             },

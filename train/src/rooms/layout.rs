@@ -229,7 +229,8 @@ pub fn object_at(room: &Room, p: [f32; 3], tolerance_m: f64) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::catalog::COLORS;
+    use super::super::catalog::{COLORS, FIRST_CLASSES};
+    use super::super::config::Difficulty;
     use super::*;
     use nalgebra::{UnitQuaternion, Vector3};
     use std::collections::BTreeSet;
@@ -241,11 +242,45 @@ mod tests {
         assert_ne!(generate(5, &config).objects, generate(6, &config).objects);
     }
 
+    /// What the embedded model was trained on: its rooms must not change.
+    #[test]
+    fn easy_rooms_are_those_of_old() {
+        let mut sum = [0.0; 3];
+        for seed in 0..50 {
+            let room = generate(seed, &RoomConfig::of(Difficulty::Easy));
+            for object in &room.objects {
+                for (k, s) in sum.iter_mut().enumerate() {
+                    *s += object.bbox.center[k] + object.bbox.size[k] * object.class.len() as f64;
+                }
+                sum[2] += object.color.len() as f64;
+            }
+        }
+        assert_eq!(sum.map(|s| (1000.0 * s).round() as i64), [0; 3]);
+    }
+
+    #[test]
+    fn distractors_share_a_class_and_not_a_color() {
+        let config = RoomConfig { same_class: 1.0, objects: (12, 16), ..RoomConfig::default() };
+        let (mut several, mut unlike) = (0, 0);
+        for room in (0..60).map(|seed| generate(seed, &config)) {
+            for class in CLASS_NAMES {
+                let colors: Vec<&str> = room.objects.iter().filter(|o| o.class == class).map(|o| o.color).collect();
+                several += usize::from(colors.len() > 1);
+                unlike += usize::from(colors.iter().any(|c| *c != colors[0]));
+            }
+        }
+        assert!(several > 120 && unlike * 10 > several * 8, "{unlike} of {several}");
+    }
+
     #[test]
     fn all_classes_and_colours_come_up() {
-        let rooms: Vec<Room> = (0..200).map(|s| generate(s, &RoomConfig::default())).collect();
+        let rooms: Vec<Room> = (0..400).map(|s| generate(s, &RoomConfig::default())).collect();
         let objects = || rooms.iter().flat_map(|r| &r.objects);
-        assert_eq!(objects().map(|o| o.class).collect::<BTreeSet<_>>().len(), CLASSES.len());
+        for class in &CLASSES {
+            assert!(objects().filter(|o| o.class == class.name).count() >= 25, "{}", class.name);
+        }
+        let easy = (0..100).flat_map(|s| generate(s, &RoomConfig::of(Difficulty::Easy)).objects);
+        assert_eq!(easy.map(|o| o.class).collect::<BTreeSet<_>>().len(), FIRST_CLASSES);
         assert_eq!(objects().map(|o| o.color).collect::<BTreeSet<_>>().len(), COLORS.len());
     }
 

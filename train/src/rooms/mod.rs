@@ -3,6 +3,7 @@
 mod camera;
 mod catalog;
 mod config;
+mod ellipse;
 pub mod export;
 mod flat;
 mod layout;

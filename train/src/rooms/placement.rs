@@ -100,7 +100,7 @@ pub(super) fn place(room: &mut Room, class: &Class, copy: Copy, rng: &mut ChaCha
     let free: Vec<(&'static str, [u8; 3])> = COLORS
         .into_iter()
         .filter(|c| class.color.is_none_or(|only| only == c.0))
-        .filter(|c| copy == Copy::Any || class.color.is_some() || !taken(c.0))
+        .filter(|c| copy == Copy::Any || !taken(c.0))
         .collect();
     let Some((color, rgb)) = free.choose(rng).copied() else { return };
     let raised = rng.random::<f64>() < RAISED_SHARE;
@@ -309,34 +309,51 @@ fn apart(a: [[f64; 3]; 2], b: [[f64; 3]; 2]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::layout::{PartShape, RoomConfig, generate};
+    use super::super::config::{Difficulty, RoomConfig};
+    use super::super::layout::{PartShape, Room, generate};
+    use super::{OrientedBox, apart, before};
+
+    fn rooms(count: u64) -> Vec<Room> {
+        let of = |difficulty| (0..count).map(move |seed| generate(seed, &RoomConfig::of(difficulty)));
+        of(Difficulty::Easy).chain(of(Difficulty::Default)).chain(of(Difficulty::Hard)).collect()
+    }
 
     #[test]
     fn nothing_interpenetrates_and_all_stand_inside() {
         let mut short = 0;
-        for seed in 0..150 {
-            let room = generate(seed, &RoomConfig::default());
+        for room in rooms(150) {
+            let seed = room.seed;
             short += usize::from(room.objects.len() < 5);
             for (i, a) in room.objects.iter().enumerate() {
                 let own = a.bbox.aabb();
-                assert!((0..3).all(|k| own.min[k] > -1e-9 && own.max[k] < room.size[k] + 1e-9));
+                let (min, max) = (own.min.map(|x| x + 1e-9), own.max.map(|x| x - 1e-9));
+                assert!(room.regions.iter().any(|r| r.contains(min, max)), "seed {seed}: {} leaves its room", a.class);
+                assert!(min[2] > 0.0 && max[2] < room.size[2], "seed {seed}: {} in floor or ceiling", a.class);
                 for b in room.objects[i + 1..].iter().filter(|b| b.supported_by != Some(i)) {
                     assert!(a.bbox.iou(&b.bbox) < 1e-6, "seed {seed}: {} and {}", a.class, b.class);
                 }
+                for wall in &room.walls {
+                    let c = wall.room_from_part.translation.vector;
+                    let size = wall.shape.half_extents().map(|h| 2.0 * h);
+                    let solid = OrientedBox { center: [c.x, c.y, c.z], size, yaw: 0.0 };
+                    assert!(a.bbox.iou(&solid) < 1e-6, "seed {seed}: {} in a wall", a.class);
+                }
             }
         }
-        assert!(short < 8, "{short} of 150 rooms are nearly empty");
+        assert!(short < 20, "{short} of 450 rooms are nearly empty");
     }
 
     #[test]
     fn things_stand_on_their_support_and_not_in_it() {
         let mut checked = 0;
-        for seed in 0..150 {
-            let room = generate(seed, &RoomConfig::default());
+        for room in rooms(100) {
+            let seed = room.seed;
             for thing in room.objects.iter().filter(|o| !o.is_hung()) {
                 let bottom = thing.bbox.aabb().min[2];
                 let Some(host) = thing.supported_by.map(|i| &room.objects[i]) else {
                     assert!(bottom.abs() < 1e-9, "seed {seed}: {} floats", thing.class);
+                    let own = thing.bbox.aabb();
+                    assert!(!room.clear.iter().any(|r| r.meets(own.min, own.max)), "seed {seed}: {}", thing.class);
                     continue;
                 };
                 assert!((bottom - host.top.height).abs() < 1e-9);
@@ -344,12 +361,40 @@ mod tests {
                     let half = part.shape.half_extents().map(|h| 2.0 * h - 1e-6);
                     assert!(matches!(part.shape, PartShape::Box { .. }));
                     let c = part.room_from_part.translation.vector;
-                    let solid = super::OrientedBox { center: [c.x, c.y, c.z], size: half, yaw: host.bbox.yaw };
+                    let solid = OrientedBox { center: [c.x, c.y, c.z], size: half, yaw: host.bbox.yaw };
                     assert!(thing.bbox.iou(&solid) < 1e-6, "seed {seed}: {} in {}", thing.class, host.class);
                     checked += 1;
                 }
             }
         }
-        assert!(checked > 100);
+        assert!(checked > 300);
+    }
+
+    #[test]
+    fn what_hangs_touches_its_wall_and_is_seen() {
+        let mut checked = 0;
+        for room in rooms(150) {
+            let seed = room.seed;
+            for hung in room.objects.iter().filter(|o| o.is_hung()) {
+                // the back is the own +y
+                let (sin, cos) = hung.bbox.yaw.sin_cos();
+                let half = 0.5 * hung.bbox.size[1];
+                let back = [hung.bbox.center[0] - sin * half, hung.bbox.center[1] + cos * half];
+                let axis = if sin.abs() > 0.5 { 0 } else { 1 };
+                let touches = room.regions.iter().any(|r| {
+                    let side = if -sin + cos > 0.0 { r.max[axis] } else { r.min[axis] };
+                    (back[axis] - side).abs() < 1e-6 && (r.min[0] - 1e-6..=r.max[0] + 1e-6).contains(&back[0])
+                });
+                assert!(touches, "seed {seed}: {} hangs at {back:?} of {:?}", hung.class, room.regions);
+                assert!(hung.supported_by.is_none());
+                let free = before(&hung.bbox);
+                for other in room.objects.iter().filter(|o| o.id != hung.id) {
+                    let box_ = other.bbox.aabb();
+                    assert!(apart(free, [box_.min, box_.max]), "seed {seed}: {} before {}", other.class, hung.class);
+                }
+                checked += 1;
+            }
+        }
+        assert!(checked > 400, "{checked}");
     }
 }
