@@ -7,7 +7,7 @@ use nalgebra::{Isometry3, Translation3, UnitQuaternion, Vector3};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::ellipse::{Clearance, Ellipse, distance};
+use super::ellipse::{Ellipse, distance};
 use super::layout::Room;
 
 /// Height of the camera, metres.
@@ -55,15 +55,6 @@ impl Leg {
                 let (from, to, t_look) = if t < 0.5 { (first, ahead, 2.0 * t) } else { (ahead, last, 2.0 * t - 1.0) };
                 (along(corners, t), from.0 + t_look * turn(from.0, to.0), from.1 + t_look * (to.1 - from.1))
             }
-        }
-    }
-
-    fn clearance(&self, room: &Room, height: f64) -> Clearance {
-        match self {
-            Self::Arc { ellipse, from, sweep } => ellipse.clearance(room, *from, *sweep, height),
-            Self::Passage { corners, .. } => corners
-                .windows(2)
-                .fold(Clearance::FREE, |least, pair| least.and(Clearance::between(room, pair[0], pair[1], height))),
         }
     }
 }
@@ -129,12 +120,6 @@ impl Walk {
         Self { legs: tour(room, &rooms), height, offset: start / TAU }
     }
 
-    /// Least distance to what reaches up to the camera, and to anything that stands on the floor, metres.
-    pub(super) fn clearance(&self, room: &Room) -> (f64, f64) {
-        let least = self.legs.iter().fold(Clearance::FREE, |c, leg| c.and(leg.clearance(room, self.height)));
-        (least.high, least.low)
-    }
-
     /// Optical pose at `phase` (0 to 1).
     pub(super) fn room_from_camera(&self, phase: f64) -> Isometry3<f64> {
         let ([x, y], yaw, pitch) = match &self.legs[..] {
@@ -198,6 +183,7 @@ fn tour(room: &Room, rooms: &[(Ellipse, Option<f64>, Option<f64>)]) -> Vec<Leg> 
 mod tests {
     use super::*;
     use crate::rooms::config::{Difficulty, RoomConfig};
+    use crate::rooms::ellipse::Clearance;
     use crate::rooms::layout::generate;
     use rand::SeedableRng;
 
@@ -207,13 +193,24 @@ mod tests {
         (room, walk)
     }
 
+    /// Least distance of the whole path to what reaches up to the camera, metres.
+    fn clearance(walk: &Walk, room: &Room) -> f64 {
+        let of = |leg: &Leg| match leg {
+            Leg::Arc { ellipse, from, sweep } => ellipse.clearance(room, *from, *sweep, walk.height),
+            Leg::Passage { corners, .. } => corners
+                .windows(2)
+                .fold(Clearance::FREE, |c, pair| c.and(Clearance::between(room, pair[0], pair[1], walk.height))),
+        };
+        walk.legs.iter().map(of).fold(Clearance::FREE, Clearance::and).high
+    }
+
     #[test]
     fn the_camera_is_in_nothing_and_rarely_close_to_anything() {
         for difficulty in [Difficulty::Easy, Difficulty::Default, Difficulty::Hard] {
             let mut close = 0;
             for seed in 0..200 {
                 let (room, walk) = walk_of(seed, difficulty);
-                let (high, _) = walk.clearance(&room);
+                let high = clearance(&walk, &room);
                 assert!(high > 0.05, "{difficulty}, seed {seed}: {high} m");
                 close += usize::from(high < 0.3);
             }
