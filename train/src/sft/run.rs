@@ -20,7 +20,8 @@ use super::grads::mean_and_clip;
 use super::parallel::{PART_NAMES, Workers};
 use super::schedule::Schedule;
 use crate::dataset::{Batch, BatchConfig, load_or_make};
-use crate::rooms::{CLASS_NAMES, RoomConfig, Span, generate, questions};
+use crate::rooms::{CLASS_NAMES, RoomConfig, generate};
+use crate::tasks::{TaskMix, questions};
 
 /// First seed of the training rooms; evaluation refuses seeds from here on, so that no room is on both sides.
 pub const FIRST_TRAINING_SEED: u64 = 1 << 40;
@@ -55,9 +56,12 @@ pub struct SftArgs {
     /// Views a scene.
     #[arg(long, default_value_t = 4)]
     pub views: usize,
-    /// Longest text in tokens.
-    #[arg(long, default_value_t = 160)]
+    /// Longest text in tokens; longer ones are left out.
+    #[arg(long, default_value_t = 280)]
     pub max_tokens: usize,
+    /// Tasks with their shares, such as `qa=6,grounding=7`; or `all`, each by its own.
+    #[arg(long, default_value = "all")]
+    pub tasks: TaskMix,
     /// Highest learning rate.
     #[arg(long, default_value_t = 2e-3)]
     pub learning_rate: f64,
@@ -139,8 +143,13 @@ pub fn run(args: &SftArgs) -> Result<()> {
     bar.finish_and_clear();
 
     let schedule = Schedule { peak: args.learning_rate, floor_share: 0.03, warmup: 100, steps: args.steps };
-    let batch_config =
-        BatchConfig { scenes: args.scenes, questions: args.questions, views: args.views, max_tokens: args.max_tokens };
+    let batch_config = BatchConfig {
+        scenes: args.scenes,
+        questions: args.questions,
+        views: args.views,
+        max_tokens: args.max_tokens,
+        mix: args.tasks,
+    };
     let bar = progress(args.steps as u64, "steps");
     bar.set_position(state.step as u64);
     let mut log =
@@ -240,18 +249,13 @@ fn train_tokenizer() -> Result<Tokenizer> {
     let corpus = (0..TOKENIZER_ROOMS).flat_map(|i| {
         let room = generate(FIRST_SEED + i, &RoomConfig::default());
         let seen = vec![true; room.objects.len()];
-        let plain = |spans: &[Span]| {
-            spans
-                .iter()
-                .map(|s| match s {
-                    Span::Text(t) => t.as_str(),
-                    Span::Object(_) => " ",
-                })
-                .collect::<String>()
-        };
-        questions(&room, &seen, FIRST_SEED + i, 30)
+        let blank = |_: usize| " ".to_owned();
+        questions(&room, &seen, FIRST_SEED + i, 30, &TaskMix::default())
             .into_iter()
-            .flat_map(|q| [q.question.clone(), target_text(&plain(&q.think), &plain(&q.answer))])
+            .flat_map(|q| {
+                let (think, answer) = q.target(&mut { blank });
+                [q.prompt(&mut { blank }), target_text(&think, &answer)]
+            })
             .collect::<Vec<_>>()
     });
     const VOCABULARY: usize = 1024;
