@@ -9,7 +9,8 @@ use vantage_model::{PointSample, TextBox, Tokenizer, ViewInput, prompt_tokens, t
 use vantage_scene::{Aabb, OrientedBox};
 
 use super::sample::SceneSample;
-use crate::rooms::{Question, Room, RoomConfig, Span, generate, questions};
+use crate::rooms::{Object, Room, RoomConfig, generate};
+use crate::tasks::{Question, Task, TaskMix, questions};
 
 /// How a batch is put together.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +23,8 @@ pub struct BatchConfig {
     pub views: usize,
     /// Longest text in tokens, prompt included; longer ones are left out.
     pub max_tokens: usize,
+    /// Share of each task.
+    pub mix: TaskMix,
 }
 
 /// One scene of a batch.
@@ -60,7 +63,7 @@ pub struct TextRow {
     pub prompt: usize,
     /// The question's own tokens, for the text tower.
     pub words: Vec<u32>,
-    /// The object of each `<obj>`, in order.
+    /// The object of each `<obj>` of the target, in order; those of the prompt are given, not found.
     pub objects: Vec<usize>,
     /// Objects that a good view shows.
     pub referents: Vec<usize>,
@@ -100,8 +103,8 @@ impl Batch {
             let (epoch, place) = (draw / samples.len(), draw % samples.len());
             let sample = &samples[shuffled(place, samples.len(), seed, epoch)];
             let mut rng = ChaCha8Rng::seed_from_u64(seed ^ (draw as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-            let room = generate(sample.room_seed, &RoomConfig::default());
             let turns = rng.random_range(0..4usize);
+            let room = turned(generate(sample.room_seed, &RoomConfig::default()), turns);
             let part = scene_part(sample, &room, tokenizer, turns, config.views, &mut rng)?;
             let texts = scene_rows(&part, sample, &room, tokenizer, config, slot, &mut rng)?;
             scenes.push(part);
@@ -146,7 +149,7 @@ fn scene_rows(
     rng: &mut ChaCha8Rng,
 ) -> Result<Vec<TextRow>> {
     let mut rows = Vec::with_capacity(config.questions);
-    for question in questions(room, &sample.seen, rng.random(), 2 * config.questions) {
+    for question in questions(room, &sample.seen, rng.random(), 2 * config.questions, &config.mix) {
         let row = text_row(&question, part, tokenizer, slot)?;
         if row.tokens.len() <= config.max_tokens && rows.len() < config.questions {
             rows.push(row);
@@ -166,26 +169,20 @@ fn scene_rows(
 }
 
 fn text_row(question: &Question, part: &ScenePart, tokenizer: &Tokenizer, scene: usize) -> Result<TextRow> {
+    let written = |i: usize| part.boxes.get(i).map(|b| TextBox::from_box(b, &part.bounds).to_string());
+    let prompt_text = question.prompt(&mut |i| written(i).unwrap_or_default());
     let mut objects = Vec::new();
-    let mut write = |spans: &[Span]| {
-        let mut text = String::new();
-        for span in spans {
-            match span {
-                Span::Text(t) => text.push_str(t),
-                Span::Object(i) => {
-                    objects.push(*i);
-                    text.push_str(&TextBox::from_box(&part.boxes[*i], &part.bounds).to_string());
-                }
-            }
-        }
-        text
-    };
-    let (think, answer) = (write(&question.think), write(&question.answer));
-    let mut tokens = prompt_tokens(tokenizer, &question.question)?;
+    let (think, answer) = question.target(&mut |i| {
+        objects.push(i);
+        written(i).unwrap_or_default()
+    });
+    let mut tokens = prompt_tokens(tokenizer, &prompt_text)?;
     let prompt = tokens.len();
-    let words = tokenizer.encode(&question.question)?;
+    let words = tokenizer.encode(&prompt_text)?;
     tokens.extend(target_tokens(tokenizer, &think, &answer)?);
-    let is_grounding = question.kind == "grounding";
+    // where nothing is to be found, the answer has to give no box
+    let boxes_asked = question.task == Task::Grounding || !question.targets.is_empty();
+    let answers = if question.targets.is_empty() { question.answers.clone() } else { Vec::new() };
     Ok(TextRow {
         scene,
         tokens,
@@ -193,11 +190,12 @@ fn text_row(question: &Question, part: &ScenePart, tokenizer: &Tokenizer, scene:
         words,
         objects,
         referents: question.referents.clone(),
-        answers: if is_grounding { Vec::new() } else { question.answers.clone() },
-        targets: is_grounding.then(|| question.referents[..1].to_vec()),
+        answers,
+        targets: boxes_asked.then(|| question.targets.clone()),
     })
 }
 
+/// `room` is turned already.
 fn scene_part(
     sample: &SceneSample,
     room: &Room,
@@ -261,17 +259,20 @@ fn scene_part(
         object_points: order.iter().map(|&v| all[v].clone()).collect(),
         point_object: sample.point_object.clone(),
         best_object_points,
-        boxes: room
-            .objects
-            .iter()
-            .map(|o| OrientedBox {
-                center: quarter_turns(o.bbox.center, turns),
-                yaw: o.bbox.yaw + turns as f64 * std::f64::consts::FRAC_PI_2,
-                ..o.bbox
-            })
-            .collect(),
+        boxes: room.objects.iter().map(|o| o.bbox).collect(),
         classes: room.objects.iter().map(|o| o.class).collect(),
     })
+}
+
+/// The room's boxes turned as the sample is, so that questions about places and orders are about what is written. The parts,
+/// which no question reads, stay.
+fn turned(mut room: Room, turns: usize) -> Room {
+    let turn = |o: &mut Object| {
+        o.bbox.center = quarter_turns(o.bbox.center, turns);
+        o.bbox.yaw += turns as f64 * std::f64::consts::FRAC_PI_2;
+    };
+    room.objects.iter_mut().for_each(turn);
+    room
 }
 
 /// `p` turned about the z axis by `turns` quarter turns, counter-clockwise.

@@ -17,8 +17,9 @@ use vantage_scene::{proposals, shell_mask};
 use super::baseline::{MajorityAnswer, random_proposal_iou};
 use crate::dataset::make_scene;
 use crate::metrics::exact_match;
-use crate::rooms::{Difficulty, RecordConfig, RoomConfig, generate, questions};
+use crate::rooms::{Difficulty, RecordConfig, RoomConfig, generate};
 use crate::sft::run::FIRST_TRAINING_SEED;
+use crate::tasks::{Task, TaskMix, questions};
 
 /// Questions asked of each room.
 const QUESTIONS_PER_ROOM: usize = 10;
@@ -138,15 +139,19 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         let clusters = proposals(&cloud, &shell_mask(&cloud), PROPOSAL_RADIUS_M, PROPOSAL_POINTS);
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         reasoner.reset();
-        for question in questions(&room, &seen, seed, QUESTIONS_PER_ROOM).into_iter().take(args.count - asked) {
-            let answer = reasoner.ask(&scene, &question.question, &options, &mut |_| ControlFlow::Continue(()))?;
-            let kind = format!("{}/{}", question.kind, question.subtype);
+        let mix = TaskMix::default();
+        for question in questions(&room, &seen, seed, QUESTIONS_PER_ROOM, &mix).into_iter().take(args.count - asked) {
+            let bounds = scene.bounds().unwrap_or(vantage_scene::Aabb { min: [0.0; 3], max: [0.0; 3] });
+            let prompt =
+                question.prompt(&mut |i| vantage_model::TextBox::from_box(&room.objects[i].bbox, &bounds).to_string());
+            let answer = reasoner.ask(&scene, &prompt, &options, &mut |_| ControlFlow::Continue(()))?;
+            let kind = format!("{}/{}", question.task, question.subtype);
             let tally = tallies.entry(kind.clone()).or_default();
             tally.count += 1;
             tally.in_grammar += usize::from(answer.grammar_valid);
             let mut best = None;
-            if question.kind == "grounding" {
-                let truth = room.objects[question.referents[0]].bbox;
+            if question.task == Task::Grounding && question.subtype != "none" {
+                let truth = room.objects[question.targets[0]].bbox;
                 let iou = answer.boxes.first().map_or(0.0, |b| b.bbox.iou(&truth));
                 best = Some(iou);
                 tally.grounded += 1;
@@ -164,7 +169,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
                 let sample = Sample {
                     kind: "sample",
                     id: &question.id,
-                    question: &question.question,
+                    question: &prompt,
                     expected: &question.answers,
                     raw: &answer.raw,
                     iou: best,

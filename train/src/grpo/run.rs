@@ -22,6 +22,7 @@ use crate::run::{AdapterArgs, Checkpoint, RUN_FORMAT_VERSION, RunFolder, begin_o
 use crate::sft::grads::mean_and_clip;
 use crate::sft::run::FIRST_TRAINING_SEED;
 use crate::sft::schedule::Schedule;
+use crate::tasks::TaskMix;
 
 /// Largest global gradient norm.
 const MAX_GRADIENT_NORM: f32 = 1.0;
@@ -74,9 +75,12 @@ pub struct GrpoArgs {
     /// Views a scene.
     #[arg(long, default_value_t = 4)]
     pub views: usize,
-    /// Most tokens of an answer.
-    #[arg(long, default_value_t = 160)]
+    /// Most tokens of an answer, and of a question with its worked answer; longer ones are left out.
+    #[arg(long, default_value_t = 200)]
     pub max_tokens: usize,
+    /// Tasks with their shares, such as `qa=6,grounding=7`; or `all`, each by its own.
+    #[arg(long, default_value = "all")]
+    pub tasks: TaskMix,
     /// Temperature of the sampling.
     #[arg(long, default_value_t = 1.0)]
     pub temperature: f32,
@@ -166,6 +170,7 @@ impl GrpoArgs {
             ("group", self.group.to_string()),
             ("views", self.views.to_string()),
             ("max-tokens", self.max_tokens.to_string()),
+            ("tasks", self.tasks.to_string()),
             ("temperature", self.temperature.to_string()),
             ("learning-rate", self.learning_rate.to_string()),
             ("beta", self.beta.to_string()),
@@ -243,7 +248,7 @@ pub fn run(args: &GrpoArgs) -> Result<()> {
         update: args.update(),
     };
     let batch_config =
-        BatchConfig { scenes: args.scenes, questions: args.questions, views: args.views, max_tokens: args.max_tokens };
+        BatchConfig { scenes: args.scenes, questions: args.questions, views: args.views, max_tokens: args.max_tokens, mix: args.tasks };
     let schedule = Schedule { peak: args.learning_rate, floor_share: 0.1, warmup: WARMUP_STEPS, steps: args.steps };
     let workers = Workers::new(args.workers)?;
     let mut log = folder.open_log(LOG_HEADER, state.step)?;

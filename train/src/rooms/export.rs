@@ -14,8 +14,8 @@ use vantage_scene::{OrientedBox, SensorEvent, Stream};
 
 use super::config::{Difficulty, RoomConfig};
 use super::layout::{ObjectTruth, Room, generate};
-use super::questions::{Question, questions};
 use super::record::{RecordConfig, Recording, record};
+use crate::tasks::{Question, Span, Task, TaskMix, questions};
 
 /// The fixed frame; it is the room's own.
 const GLOBAL_FRAME: &str = "odom";
@@ -98,10 +98,20 @@ struct TruthHead {
 struct QuestionLine<'a> {
     id: &'a str,
     #[serde(rename = "type")]
-    kind: &'a str,
-    question: &'a str,
+    task: Task,
+    /// All that is said before the question, and the question.
+    question: String,
     answers: &'a [String],
     boxes: Vec<OrientedBox>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    situation: Option<Pose>,
+}
+
+/// Where a question is asked from; its words are part of the question.
+#[derive(Debug, Serialize)]
+struct Pose {
+    position: [f64; 3],
+    yaw: f64,
 }
 
 /// `vantage-train rooms`: makes the room of `args.seed` and writes its folder.
@@ -157,7 +167,12 @@ fn export(args: &RoomsArgs, write_bag: &mut dyn FnMut(&Path, &[SensorEvent]) -> 
         ..RecordConfig::default()
     };
     let recording = record(&room, &config);
-    let asked = varied_first(questions(&room, &well_seen(&recording, &config), args.seed, args.questions));
+    let mut asked =
+        questions(&room, &well_seen(&recording, &config), args.seed, 2 * args.questions, &TaskMix::default());
+    // a box in a question needs the bounds of a map, which only the one who fuses the bag has
+    asked.retain(|q| !q.question.iter().any(|span| matches!(span, Span::Object(_))));
+    let mut asked = varied_first(asked);
+    asked.truncate(args.questions);
 
     let partial = partial_path(&args.out)?;
     remove(&partial)?;
@@ -192,8 +207,14 @@ fn write_partial(
     write_file(&partial.join(TRUTH_FILE), &(serde_json::to_string_pretty(&truth)? + "\n"))?;
     let mut lines = String::new();
     for q in asked {
-        let boxes = q.referents.iter().filter_map(|&i| room.objects.get(i)).map(|o| o.bbox).collect();
-        let line = QuestionLine { id: &q.id, kind: q.kind, question: &q.question, answers: &q.answers, boxes };
+        let line = QuestionLine {
+            id: &q.id,
+            task: q.task,
+            question: q.prompt(&mut |_| String::new()),
+            answers: &q.answers,
+            boxes: q.boxes(room),
+            situation: q.situation.as_ref().map(|s| Pose { position: s.position, yaw: s.yaw }),
+        };
         lines += &serde_json::to_string(&line)?;
         lines.push('\n');
     }
@@ -248,11 +269,11 @@ fn well_seen(recording: &Recording, config: &RecordConfig) -> Vec<bool> {
         .collect()
 }
 
-/// The questions with one of each subtype first, as far as there are any: whoever asks only the first few asks varied ones.
+/// The questions with one of each task and subtype first, as far as there are any: whoever asks only the first few asks varied ones.
 fn varied_first(asked: Vec<Question>) -> Vec<Question> {
     let (mut first, mut rest): (Vec<Question>, Vec<Question>) = (Vec::new(), Vec::new());
     for q in asked {
-        let known = first.iter().any(|f| f.subtype == q.subtype);
+        let known = first.iter().any(|f| f.task == q.task && f.subtype == q.subtype);
         if known { &mut rest } else { &mut first }.push(q);
     }
     first.append(&mut rest);
@@ -430,9 +451,10 @@ mod tests {
     fn the_first_questions_are_varied() {
         let room = generate(7, &RoomConfig::default());
         let seen = vec![true; room.objects.len()];
-        let asked = varied_first(questions(&room, &seen, 7, 20));
-        let kinds: std::collections::BTreeSet<_> = asked.iter().map(|q| q.subtype).collect();
-        let first: std::collections::BTreeSet<_> = asked.iter().take(kinds.len()).map(|q| q.subtype).collect();
+        let asked = varied_first(questions(&room, &seen, 7, 20, &TaskMix::default()));
+        let kinds: std::collections::BTreeSet<_> = asked.iter().map(|q| (q.task, q.subtype)).collect();
+        let first: std::collections::BTreeSet<_> =
+            asked.iter().take(kinds.len()).map(|q| (q.task, q.subtype)).collect();
         assert_eq!(kinds, first);
     }
 }

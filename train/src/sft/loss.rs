@@ -267,7 +267,7 @@ impl BoxQueries {
     fn of(batch: &Batch, special: &SpecialTokens, longest: usize, points: usize, device: &Device) -> Self {
         let mut at = vec![Vec::new(); batch.scenes.len()];
         for (r, row) in batch.rows.iter().enumerate() {
-            let opens = (0..row.tokens.len()).filter(|&t| row.tokens[t] == special.box_open);
+            let opens = (row.prompt..row.tokens.len()).filter(|&t| row.tokens[t] == special.box_open);
             for (t, &object) in opens.zip(&row.objects) {
                 at[row.scene].push((r * longest + t, object));
             }

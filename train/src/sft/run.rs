@@ -18,8 +18,9 @@ use super::grads::mean_and_clip;
 use super::parallel::{PART_NAMES, Workers};
 use super::schedule::Schedule;
 use crate::dataset::{Batch, BatchConfig, SceneSample, load_or_make};
-use crate::rooms::{CLASS_NAMES, RoomConfig, Span, generate, questions};
+use crate::rooms::{CLASS_NAMES, RoomConfig, generate};
 use crate::run::{AdapterArgs, Checkpoint, Model, RUN_FORMAT_VERSION, RunFolder, begin_or_resume, progress};
+use crate::tasks::{TaskMix, questions};
 
 /// First seed of the training rooms; evaluation refuses seeds from here on, so that no room is on both sides.
 pub const FIRST_TRAINING_SEED: u64 = 1 << 40;
@@ -62,9 +63,12 @@ pub struct SftArgs {
     /// Views a scene.
     #[arg(long, default_value_t = 4)]
     pub views: usize,
-    /// Longest text in tokens.
-    #[arg(long, default_value_t = 160)]
+    /// Longest text in tokens; longer ones are left out.
+    #[arg(long, default_value_t = 280)]
     pub max_tokens: usize,
+    /// Tasks with their shares, such as `qa=6,grounding=7`; or `all`, each by its own.
+    #[arg(long, default_value = "all")]
+    pub tasks: TaskMix,
     /// Highest learning rate.
     #[arg(long, default_value_t = 2e-3)]
     pub learning_rate: f64,
@@ -132,6 +136,7 @@ impl SftArgs {
             ("accumulate", self.accumulate.to_string()),
             ("views", self.views.to_string()),
             ("max-tokens", self.max_tokens.to_string()),
+            ("tasks", self.tasks.to_string()),
             ("learning-rate", self.learning_rate.to_string()),
             ("seed", self.seed.to_string()),
             ("workers", self.workers.to_string()),
@@ -178,8 +183,13 @@ pub fn run(args: &SftArgs) -> Result<()> {
     let held_out = load_or_make(FIRST_VALIDATION_SEED, args.validation_rooms, &config, &args.cache, &|| bar.inc(1))?;
     bar.finish_and_clear();
 
-    let batch_config =
-        BatchConfig { scenes: args.scenes, questions: args.questions, views: args.views, max_tokens: args.max_tokens };
+    let batch_config = BatchConfig {
+        scenes: args.scenes,
+        questions: args.questions,
+        views: args.views,
+        max_tokens: args.max_tokens,
+        mix: args.tasks,
+    };
     let validation = validation_batches(&held_out, &tokenizer, &batch_config)?;
     let schedule =
         Schedule { peak: args.learning_rate, floor_share: FLOOR_SHARE, warmup: WARMUP_STEPS, steps: args.steps };
@@ -289,18 +299,13 @@ fn train_tokenizer() -> Result<Tokenizer> {
     let corpus = (0..TOKENIZER_ROOMS).flat_map(|i| {
         let room = generate(FIRST_SEED + i, &RoomConfig::default());
         let seen = vec![true; room.objects.len()];
-        let plain = |spans: &[Span]| {
-            spans
-                .iter()
-                .map(|s| match s {
-                    Span::Text(t) => t.as_str(),
-                    Span::Object(_) => " ",
-                })
-                .collect::<String>()
-        };
-        questions(&room, &seen, FIRST_SEED + i, 30)
+        let blank = |_: usize| " ".to_owned();
+        questions(&room, &seen, FIRST_SEED + i, 30, &TaskMix::default())
             .into_iter()
-            .flat_map(|q| [q.question.clone(), target_text(&plain(&q.think), &plain(&q.answer))])
+            .flat_map(|q| {
+                let (think, answer) = q.target(&mut { blank });
+                [q.prompt(&mut { blank }), target_text(&think, &answer)]
+            })
             .collect::<Vec<_>>()
     });
     const VOCABULARY: usize = 1024;

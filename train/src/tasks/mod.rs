@@ -1,7 +1,23 @@
-//! What a model is asked about a scene: the seven tasks.
+//! What a model is asked about a scene: the seven tasks, a file each, as questions with exact answers over procedural rooms.
 
+mod ask;
+#[cfg(test)]
+mod check;
+mod dense_caption;
+mod dialogue;
+mod facts;
+mod grounding;
 mod kind;
+mod mix;
+mod object_caption;
+mod planning;
+mod qa;
 mod question;
+mod relations;
+mod situated;
+mod words;
 
+pub use ask::questions;
 pub use kind::Task;
-pub use question::{EarlierTurn, Question, Span, written};
+pub use mix::{TaskMix, TaskMixError};
+pub use question::{Question, Span, prompt_of, write};

@@ -1,0 +1,297 @@
+//! Facts of a room in; questions about colours, numbers, what is there and what stands on what, out.
+
+use rand::RngExt;
+use rand::seq::{IndexedRandom, SliceRandom};
+use rand_chacha::ChaCha8Rng;
+
+use super::facts::{Facts, Rest};
+use super::question::{Text, pick};
+use super::words::{a, a_thing, does, is, is_plural, it, it_is, number, plural};
+use super::{Question, Task};
+use crate::rooms::{COLORS, Object};
+
+/// Most instances that are counted.
+const MAX_COUNT: usize = 4;
+/// Shares of the classes with no, and with one instance that may be counted: more, and those numbers answered most.
+const COUNT_NONE_SHARE: f64 = 0.06;
+const COUNT_ONE_SHARE: f64 = 0.3;
+/// Share of the questions whether something is there that name no colour.
+const PLAIN_EXISTS_SHARE: f64 = 0.4;
+/// Things no larger than this along any side are picked up and put down: they may be asked what they stand on, metres.
+const SMALL_M: f64 = 0.75;
+/// Share of small things on the floor that may be asked what they stand on.
+const ON_FLOOR_SHARE: f64 = 0.6;
+
+pub(super) fn all(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> Vec<Question> {
+    let mut out: Vec<Question> =
+        facts.classes().filter(|(_, objects)| objects.len() == 1).map(|(_, objects)| color(objects[0], rng)).collect();
+    out.extend(counts(facts, rng));
+    out.extend(existence(facts, rng));
+    out.extend(supports(facts, rng));
+    out
+}
+
+fn question(subtype: &'static str, asked: Text, think: Text, answer: &str) -> Question {
+    Question::new(Task::Qa, subtype, asked, think, Text::new(answer))
+}
+
+fn color(o: &Object, rng: &mut ChaCha8Rng) -> Question {
+    let (c, is, it_is, color) = (o.class, is(o.class), it_is(o.class), o.color);
+    let forms = [
+        format!("What color {is} the {c}?"),
+        format!("Which color {} the {c} have?", does(c)),
+        format!("Tell me the color of the {c}."),
+        format!("The {c} {is} what color?"),
+        format!("What is the color of the {c}?"),
+        format!("Look at the {c}. What color {is} {}?", if is_plural(c) { "they" } else { "it" }),
+    ];
+    let think = Text::new(format!("First, I look for the {c} in the views and the points. Next, I find "))
+        .see(o)
+        .text(format!(". Then I look at the color, and {it_is} {color}. So the color of the {c} is {color}."));
+    question("color", pick(rng, &forms), think, color).about([o.id])
+}
+
+/// "one at <obj>..</obj> a red chair, two at ..".
+pub(super) fn enumerate(mut text: Text, objects: &[&Object]) -> Text {
+    for (i, o) in objects.iter().enumerate() {
+        let joint = if i == 0 { "" } else { ", " };
+        text = text.text(format!("{joint}{} at ", number(i + 1))).see(o);
+    }
+    text
+}
+
+fn counts(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> Vec<Question> {
+    let mut out = Vec::new();
+    for (class, objects) in facts.classes().filter(|(_, o)| o.len() <= MAX_COUNT) {
+        let share = match objects.len() {
+            0 => COUNT_NONE_SHARE,
+            1 => COUNT_ONE_SHARE,
+            _ => 1.0,
+        };
+        if rng.random::<f64>() >= share {
+            continue;
+        }
+        let many = plural(class);
+        let forms = [
+            format!("How many {many} are there?"),
+            format!("Count the {many} in the room."),
+            format!("What is the number of {many} here?"),
+            format!("How many {many} do you see?"),
+            format!("How many {many} does the room have?"),
+            format!("Tell me how many {many} there are."),
+        ];
+        out.push(count(pick(rng, &forms), &many, objects));
+    }
+    for (host, name) in facts.named() {
+        let loads = facts.loads(host);
+        let known = loads.iter().all(|o| facts.knows(o));
+        if loads.is_empty() || loads.len() > MAX_COUNT || !known {
+            continue;
+        }
+        if loads.len() == 1 && rng.random::<f64>() >= COUNT_ONE_SHARE {
+            continue;
+        }
+        let forms = [
+            format!("How many things are on the {name}?"),
+            format!("Count the things on the {name}."),
+            format!("What is the number of things on the {name}?"),
+            format!("How many things do you see on the {name}?"),
+            format!("How many things {} the {name} carry?", does(host.class)),
+            format!("Tell me how many things are on the {name}."),
+        ];
+        out.push(count(pick(rng, &forms), &format!("things on the {name}"), &loads).about([host.id]));
+    }
+    out
+}
+
+fn count(asked: Text, many: &str, objects: &[&Object]) -> Question {
+    let n = objects.len();
+    let think = Text::new(format!("First, I look for all {many} in the views and the points."));
+    let think = if n == 0 {
+        think.text(" Next, I go from left to right and find none of them.")
+    } else {
+        enumerate(think.text(" Next, I count from left to right: "), objects).text(".")
+    };
+    let think = think.text(format!(" So the number of {many} is {n}."));
+    question("count", asked, think, &n.to_string()).or([number(n)]).about(objects.iter().map(|o| o.id))
+}
+
+/// What is looked for and where: the beginning of a chain that ends with yes or no, with a box or none. `found` are the
+/// instance that fits, or all that do not; none where there is nothing of the class.
+pub(super) fn search(sought: &str, class: &str, found: &[&Object], fits: bool, color: &str) -> Text {
+    let text = Text::new(format!("First, I look for {sought} in the views and the points. Next, I "));
+    if found.is_empty() {
+        return text.text(format!("go from left to right and find no {class} at all."));
+    }
+    let text = text.text("find ").see_all(found);
+    if fits {
+        return text.text(". Then I check, and that is what I look for.");
+    }
+    let none = if found.len() == 1 { format!("{} not", it_is(class)) } else { "none of them is".to_owned() };
+    text.text(format!(". Then I check, and {none} {color}."))
+}
+
+fn existence(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> Vec<Question> {
+    let (mut yes, mut no) = (Vec::new(), Vec::new());
+    for (class, objects) in facts.classes().filter(|(_, o)| o.len() <= MAX_COUNT) {
+        let Some(object) = objects.choose(rng) else {
+            no.push(exists(class, None, &[], false, rng));
+            continue;
+        };
+        if rng.random::<f64>() < PLAIN_EXISTS_SHARE {
+            yes.push(exists(class, None, &[object], true, rng));
+            continue;
+        }
+        yes.push(exists(class, Some(object.color), &[object], true, rng));
+        if let Some(other) = missing_color(objects, rng) {
+            no.push(exists(class, Some(other), objects, false, rng));
+        }
+    }
+    // as often yes as no
+    for side in [&mut yes, &mut no] {
+        side.shuffle(rng);
+    }
+    let count = yes.len().min(no.len());
+    yes.truncate(count);
+    no.truncate(count);
+    [yes, no].concat()
+}
+
+/// A colour that none of `objects` has.
+pub(super) fn missing_color(objects: &[&Object], rng: &mut ChaCha8Rng) -> Option<&'static str> {
+    let others: Vec<&str> = COLORS.iter().map(|c| c.0).filter(|c| objects.iter().all(|o| o.color != *c)).collect();
+    others.choose(rng).copied()
+}
+
+fn exists(class: &str, color: Option<&str>, found: &[&Object], fits: bool, rng: &mut ChaCha8Rng) -> Question {
+    let phrase = color.map_or_else(|| class.to_owned(), |color| format!("{color} {class}"));
+    let sought = a(&phrase, class);
+    let verb = if is_plural(class) { "Are" } else { "Is" };
+    let forms = [
+        format!("{verb} there {sought} in the room?"),
+        format!("Do you see {sought}?"),
+        format!("Does the room have {sought}?"),
+        format!("Can you find {sought} here?"),
+        format!("{verb} there {sought} here?"),
+        format!("I look for {sought}. {verb} there {}?", if is_plural(class) { "any" } else { "one" }),
+    ];
+    let answer = if fits { "yes" } else { "no" };
+    let think = search(&sought, class, found, fits, color.unwrap_or_default())
+        .text(format!(" So the answer about {sought} is {answer}."));
+    question("exists", pick(rng, &forms), think, answer).about(found.iter().map(|o| o.id))
+}
+
+fn supports(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> Vec<Question> {
+    let mut out = Vec::new();
+    for (host, name) in facts.named() {
+        if let [thing] = facts.loads(host)[..]
+            && facts.knows(thing)
+        {
+            out.push(on_top(host, &name, thing, rng));
+        }
+    }
+    for (thing, name) in facts.named() {
+        match facts.rest(thing) {
+            Rest::On(host) if facts.knows(host) => out.push(standing_on(thing, &name, Some(host), rng)),
+            Rest::Floor if is_small(thing) && rng.random::<f64>() < ON_FLOOR_SHARE => {
+                out.push(standing_on(thing, &name, None, rng));
+            }
+            _ => {}
+        }
+    }
+    out
+}
+
+/// Whether it is picked up and put down.
+pub(super) fn is_small(o: &Object) -> bool {
+    o.bbox.size.iter().all(|side| *side < SMALL_M)
+}
+
+fn on_top(host: &Object, name: &str, thing: &Object, rng: &mut ChaCha8Rng) -> Question {
+    let t = thing.class;
+    let forms = [
+        format!("What is on the {name}?"),
+        format!("What is on top of the {name}?"),
+        format!("Which object is on the {name}?"),
+        format!("What {} the {name} carry?", does(host.class)),
+        format!("Tell me what is on the {name}."),
+        format!("Look at the {name}. What is on top?"),
+    ];
+    let think = Text::new(format!("First, I look for the {name} and find "))
+        .see(host)
+        .text(". Next, I look at what is on top and find ")
+        .see(thing)
+        .text(format!(" and nothing else. So the object on the {name} is the {t}."));
+    question("support", pick(rng, &forms), think, t)
+        .or([format!("the {t}"), a(t, t), a_thing(thing)])
+        .about([thing.id, host.id])
+}
+
+fn standing_on(thing: &Object, name: &str, host: Option<&Object>, rng: &mut ChaCha8Rng) -> Question {
+    let (c, is, it) = (thing.class, is(thing.class), it(thing.class));
+    let forms = [
+        format!("What {is} the {name} standing on?"),
+        format!("What is under the {name}?"),
+        format!("On what {is} the {name}?"),
+        format!("What {} the {name} stand on?", does(c)),
+        format!("Tell me what is under the {name}."),
+        format!("Look at the {name}. What is under {it}?"),
+    ];
+    let think = Text::new(format!("First, I look for the {name} and find "))
+        .see(thing)
+        .text(format!(". Next, I look at what is under {it} and find "));
+    let (think, answer) = match host {
+        Some(host) => (think.see(host), host.class),
+        None => (think.text("the floor and no furniture"), "floor"),
+    };
+    let think = think.text(format!(". So the {name} {is} on the {answer}."));
+    question("support", pick(rng, &forms), think, answer)
+        .or([format!("the {answer}")].into_iter().chain(host.map(a_thing)))
+        .about([thing.id].into_iter().chain(host.map(|h| h.id)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::check::{asked, color_class};
+    use super::*;
+
+    #[test]
+    fn answers_agree_with_the_room() {
+        for (room, q) in asked(Task::Qa, 120) {
+            let text = q.prompt(&mut |_| String::new());
+            let answer = q.answers[0].as_str();
+            let first = q.referents.first().map(|&i| &room.objects[i]);
+            match q.subtype {
+                "color" => {
+                    let o = first.unwrap();
+                    assert_eq!(answer, o.color);
+                    assert!(text.contains(o.class) && room.objects.iter().filter(|x| x.class == o.class).count() == 1);
+                }
+                "count" if text.contains("things") => {
+                    let host = &room.objects[*q.referents.last().unwrap()];
+                    let on = room.objects.iter().filter(|o| o.supported_by == Some(host.id)).count();
+                    assert_eq!(answer, on.to_string(), "{text}");
+                }
+                "count" => {
+                    let class = crate::rooms::CLASS_NAMES.iter().find(|c| text.contains(&plural(c))).unwrap();
+                    let there = room.objects.iter().filter(|o| o.class == *class).count();
+                    // "boxes" is not in "bookshelves", but one class may be the end of another
+                    if first.is_none_or(|o| o.class == *class) {
+                        assert_eq!(answer, there.to_string(), "{text}");
+                    }
+                }
+                "exists" => {
+                    let (color, class) = color_class(&text);
+                    let there = room.objects.iter().any(|o| o.class == class && color.is_none_or(|c| c == o.color));
+                    assert_eq!(answer == "yes", there, "{text}");
+                }
+                "support" if answer == "floor" => assert_eq!(first.unwrap().supported_by, None),
+                "support" => {
+                    assert_eq!(first.unwrap().supported_by, Some(q.referents[1]));
+                    assert!(q.referents.iter().any(|&i| room.objects[i].class == answer));
+                }
+                _ => {}
+            }
+        }
+    }
+}
