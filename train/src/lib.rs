@@ -1,6 +1,7 @@
 //! Training of Vantage's model: procedural rooms, datasets, supervised fine-tuning and evaluation.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod bench;
 pub mod data;
 pub mod dataset;
 pub mod eval;

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, stderr};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use vantage_train::{eval, grpo, rooms, sft};
+use vantage_train::{bench, eval, grpo, rooms, sft};
 
 #[derive(Debug, Parser)]
 #[command(name = "vantage-train", version, about = "Makes training data, trains and evaluates Vantage's model")]
@@ -23,6 +23,8 @@ enum Command {
     Grpo(grpo::GrpoArgs),
     /// Score a model on rooms it was never trained on.
     Eval(eval::EvalArgs),
+    /// Measure how fast training data are made.
+    Bench(bench::BenchArgs),
 }
 
 fn main() -> ExitCode {
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         Command::Sft(args) => sft::run(&args),
         Command::Grpo(args) => grpo::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Bench(args) => bench::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -15,6 +15,7 @@ use vantage_scene::{OrientedBox, SensorEvent, Stream};
 use super::layout::{ObjectTruth, Room, RoomConfig, generate};
 use super::questions::{Question, questions};
 use super::record::{RecordConfig, Recording, record};
+use super::sensing::SensingArgs;
 
 /// The fixed frame; it is the room's own.
 const GLOBAL_FRAME: &str = "odom";
@@ -67,6 +68,9 @@ pub struct RoomsArgs {
     /// Questions at most.
     #[arg(long, default_value_t = 20)]
     pub questions: usize,
+    /// How the room is seen.
+    #[command(flatten)]
+    pub sensing: SensingArgs,
     /// Write into a folder that holds other files too; they stay.
     #[arg(long)]
     pub force: bool,
@@ -145,13 +149,13 @@ fn export(args: &RoomsArgs, write_bag: &mut dyn FnMut(&Path, &[SensorEvent]) -> 
     ensure!(args.questions <= MAX_QUESTIONS, "--questions {}: give at most {MAX_QUESTIONS}", args.questions);
     check_target(&args.out, args.force)?;
     let room = generate(args.seed, &RoomConfig::default());
-    let config = RecordConfig {
+    let config = args.sensing.apply(RecordConfig {
         width: args.width,
         height: args.width * 3 / 4,
         frames: args.frames,
         rate_hz: args.rate,
         ..RecordConfig::default()
-    };
+    });
     let recording = record(&room, &config);
     let asked = varied_first(questions(&room, &well_seen(&recording, &config), args.seed, args.questions));
 
@@ -311,7 +315,17 @@ mod tests {
     use nalgebra::Point3;
 
     fn args(out: &Path) -> RoomsArgs {
-        RoomsArgs { seed: 6, out: out.to_owned(), frames: 6, width: 80, rate: 10.0, questions: 20, force: false }
+        let sensing = SensingArgs::default();
+        RoomsArgs {
+            seed: 6,
+            out: out.to_owned(),
+            frames: 6,
+            width: 80,
+            rate: 10.0,
+            questions: 20,
+            sensing,
+            force: false,
+        }
     }
 
     /// Stands for a bag: one file with the number of events.

@@ -24,9 +24,8 @@ pub(super) fn smooth(seed: u32, p: [f32; 3]) -> f32 {
         t * t * (3.0 - 2.0 * t)
     });
     let mix = |a: f32, b: f32, t: f32| a + (b - a) * t;
-    let corner = |x: i32, y: i32, z: i32| {
-        at(seed, [cell[0].wrapping_add(x), cell[1].wrapping_add(y), cell[2].wrapping_add(z)])
-    };
+    let corner =
+        |x: i32, y: i32, z: i32| at(seed, [cell[0].wrapping_add(x), cell[1].wrapping_add(y), cell[2].wrapping_add(z)]);
     let edge = |y: i32, z: i32| mix(corner(0, y, z), corner(1, y, z), blend[0]);
     let face = |z: i32| mix(edge(0, z), edge(1, z), blend[1]);
     mix(face(0), face(1), blend[2])

@@ -48,9 +48,7 @@ pub(super) fn reported(true_poses: &[Isometry3<f64>], noise: PoseNoise, seed: u6
     // deviations of independent steps add up as squares
     let step = 1.0 / (true_poses.len().saturating_sub(1).max(1) as f64).sqrt();
     let (mut shift, mut turn) = (Vector3::zeros(), Vector3::zeros());
-    let mut normal = move |deviation: f64| {
-        Vector3::from_fn(|_, _| deviation * f64::from(bell(&mut rng)))
-    };
+    let mut normal = move |deviation: f64| Vector3::from_fn(|_, _| deviation * f64::from(bell(&mut rng)));
     true_poses
         .iter()
         .enumerate()
@@ -75,7 +73,9 @@ mod tests {
     use super::*;
 
     fn path() -> Vec<Isometry3<f64>> {
-        (0..25).map(|i| Isometry3::new(Vector3::new(0.1 * f64::from(i), 1.0, 1.3), Vector3::new(0.2, 0.0, 0.0))).collect()
+        (0..25)
+            .map(|i| Isometry3::new(Vector3::new(0.1 * f64::from(i), 1.0, 1.3), Vector3::new(0.2, 0.0, 0.0)))
+            .collect()
     }
 
     /// Deviations of position and of rotation, per axis, of `values`.

@@ -36,13 +36,7 @@ struct View<'a> {
 
 /// The depths, metres, 0 for no reading, that `sensor` reports of `rendering`, a picture `width` pixels wide of a camera with
 /// this focal length along its rows.
-pub(super) fn read(
-    sensor: Sensor,
-    rendering: &Rendering,
-    width: u32,
-    focal_px: f64,
-    rng: &mut ChaCha8Rng,
-) -> Vec<f32> {
+pub(super) fn read(sensor: Sensor, rendering: &Rendering, width: u32, focal_px: f64, rng: &mut ChaCha8Rng) -> Vec<f32> {
     let view = View { rendering, width: width as usize, focal_px: focal_px as f32 };
     match sensor {
         Sensor::Ideal => rendering.depth.clone(),
@@ -83,7 +77,8 @@ mod scenes {
     /// A picture whose depth and grey level are those of `at(column, row)`, every surface turned to the camera.
     pub(super) fn rendering(at: impl Fn(u32, u32) -> (f32, u8)) -> Rendering {
         let pixels = (WIDTH * HEIGHT) as usize;
-        let seen: Vec<(f32, u8)> = (0..HEIGHT).flat_map(|v| (0..WIDTH).map(move |u| (u, v))).map(|(u, v)| at(u, v)).collect();
+        let seen: Vec<(f32, u8)> =
+            (0..HEIGHT).flat_map(|v| (0..WIDTH).map(move |u| (u, v))).map(|(u, v)| at(u, v)).collect();
         Rendering {
             color: seen.iter().map(|(_, grey)| [*grey; 3]).collect(),
             depth: seen.iter().map(|(z, _)| *z).collect(),

@@ -67,7 +67,12 @@ pub(super) fn read(view: &View<'_>, rng: &mut ChaCha8Rng) -> Vec<f32> {
 /// The neighbour of (u, v) at the other side of a depth edge: the one that differs most.
 fn across_edge(depth: &[f32], width: usize, height: usize, u: usize, v: usize) -> Option<usize> {
     let i = v * width + u;
-    let neighbours = [(u > 0, i.wrapping_sub(1)), (u + 1 < width, i + 1), (v > 0, i.wrapping_sub(width)), (v + 1 < height, i + width)];
+    let neighbours = [
+        (u > 0, i.wrapping_sub(1)),
+        (u + 1 < width, i + 1),
+        (v > 0, i.wrapping_sub(width)),
+        (v + 1 < height, i + width),
+    ];
     let mut most = EDGE_SHARE * depth[i];
     let mut other = None;
     for (_, n) in neighbours.into_iter().filter(|(inside, n)| *inside && depth[*n] > 0.0) {
