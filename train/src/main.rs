@@ -25,7 +25,7 @@ enum Command {
     Grpo(grpo::GrpoArgs),
     /// Score a model on rooms it was never trained on.
     Eval(eval::EvalArgs),
-    /// Measure how fast training data is made.
+    /// Measure how fast training runs and its data are made.
     Bench(bench::BenchArgs),
 }
 

@@ -14,7 +14,7 @@ use vantage_node::answerer::{Answerer, Mode};
 use vantage_node::engine::{FusionSettings, fuse_recording};
 use vantage_node::source::{BagSource, TopicRequest};
 use vantage_train::rooms::export::{self, RoomsArgs};
-use vantage_train::rooms::{Difficulty, RecordConfig, RoomConfig, generate, record};
+use vantage_train::rooms::{Difficulty, RecordConfig, RoomConfig, SensingArgs, generate, record};
 
 /// Rooms by which nothing in `lift` was chosen. docs/lift.md has the figures of the first 60.
 const ROOMS: std::ops::Range<u64> = 9000..9008;
@@ -100,6 +100,7 @@ fn a_replayed_room_is_answered_with_the_boxes_of_what_was_named() {
         width: walk.width,
         rate: walk.rate_hz,
         questions: 1,
+        sensing: SensingArgs::default(),
         force: false,
     })
     .unwrap();

@@ -43,6 +43,8 @@ fn make_room(seed: u64, room: &Path) -> Result<()> {
     let status = Command::new(&program)
         .args(["rooms", "--difficulty", "easy", "--seed", &seed.to_string(), "--out"])
         .arg(room)
+        // as the rooms that the built-in model was trained on look
+        .args(["--textures", "0", "--lighting", "0"])
         .status()
         .with_context(|| format!("starting {}; build it with `cargo build -p vantage-train`", program.display()))?;
     ensure!(status.success(), "{} rooms --seed {seed} failed: {status}", program.display());

@@ -17,7 +17,7 @@ use vantage_scene::{proposals, shell_mask};
 use super::baseline::{MajorityAnswer, random_proposal_iou};
 use crate::dataset::make_scene;
 use crate::metrics::exact_match;
-use crate::rooms::{Difficulty, RecordConfig, RoomConfig, generate};
+use crate::rooms::{Difficulty, RecordConfig, RoomConfig, SensingArgs, generate};
 use crate::sft::run::FIRST_TRAINING_SEED;
 use crate::tasks::{Task, TaskMix, questions};
 
@@ -60,6 +60,9 @@ pub struct EvalArgs {
     /// Also print every question with its answer (as JSON lines of type `sample`).
     #[arg(long)]
     pub samples: bool,
+    /// How the rooms are seen.
+    #[command(flatten)]
+    pub sensing: SensingArgs,
 }
 
 /// Counts of one question type.
@@ -134,7 +137,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         ensure!(room_index < ROOMS_PER_SEED, "too few questions in {ROOMS_PER_SEED} rooms");
         let seed = first_seed + room_index;
         let room = generate(seed, &RoomConfig::of(args.difficulty));
-        let (scene, seen) = make_scene(&room, &RecordConfig::default())?;
+        let (scene, seen) = make_scene(&room, &args.sensing.apply(RecordConfig::default()))?;
         let cloud = scene.surface();
         let clusters = proposals(&cloud, &shell_mask(&cloud), PROPOSAL_RADIUS_M, PROPOSAL_POINTS);
         let mut rng = ChaCha8Rng::seed_from_u64(seed);

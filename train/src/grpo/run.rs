@@ -247,8 +247,13 @@ pub fn run(args: &GrpoArgs) -> Result<()> {
         spread: if args.normalise == NormaliseBy::Constant { Spread::None } else { Spread::Deviation },
         update: args.update(),
     };
-    let batch_config =
-        BatchConfig { scenes: args.scenes, questions: args.questions, views: args.views, max_tokens: args.max_tokens, mix: args.tasks };
+    let batch_config = BatchConfig {
+        scenes: args.scenes,
+        questions: args.questions,
+        views: args.views,
+        max_tokens: args.max_tokens,
+        mix: args.tasks,
+    };
     let schedule = Schedule { peak: args.learning_rate, floor_share: 0.1, warmup: WARMUP_STEPS, steps: args.steps };
     let workers = Workers::new(args.workers)?;
     let mut log = folder.open_log(LOG_HEADER, state.step)?;

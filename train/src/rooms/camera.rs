@@ -1,5 +1,5 @@
-//! A room and a camera pose in, colours, depths and object numbers per pixel out: ray casting against the parts (parry3d),
-//! each part only in the pixels that its corners can reach.
+//! A room, its look and a camera pose in, colours, depths and object numbers per pixel out: ray casting against the parts
+//! (parry3d), each part only in the pixels that its corners can reach.
 
 use nalgebra::{Isometry3, Point3, Vector3};
 use parry3d::math::Vector;
@@ -7,16 +7,17 @@ use parry3d::query::{Ray, RayCast};
 use parry3d::shape::{Ball, Cuboid, Cylinder};
 use vantage_calibration::{PinholeCamera, RayTable};
 
+use super::appearance::{Look, reflectivity};
 use super::layout::{Part, PartShape, Room};
+use super::light::Light;
+use super::texture::Texture;
 
 /// Nearest distance at which a part can be seen, metres along the axis.
 const NEAR_M: f64 = 0.05;
 /// Farthest hit, metres.
 const FAR_M: f32 = 50.0;
-/// Direction towards the light, in the room.
-const LIGHT: [f64; 3] = [0.35, 0.25, 0.9];
-/// Share of light that reaches every surface.
-const AMBIENT: f64 = 0.62;
+/// Surfaces flatter to the ray than this are sampled as if they were not, for how much of them a pixel covers.
+const LEAST_FACING: f32 = 0.05;
 
 /// What the camera sees before noise.
 pub(crate) struct Rendering {
@@ -26,13 +27,23 @@ pub(crate) struct Rendering {
     pub(crate) depth: Vec<f32>,
     /// Cosine between ray and surface normal.
     pub(crate) facing: Vec<f32>,
+    /// Share of light that the surface throws back, 0 to 1; 0 for nothing.
+    pub(crate) reflectivity: Vec<f32>,
     /// Object a pixel, -1 for floor, walls and ceiling.
     pub(crate) object: Vec<i32>,
+}
+
+/// How surfaces are shown: their patterns, and the light as this frame is exposed to it.
+#[derive(Clone, Copy)]
+pub(crate) struct Shown<'a> {
+    pub(crate) look: &'a Look,
+    pub(crate) light: Light,
 }
 
 /// Casts one ray through every pixel; `rays` are those of `camera`.
 pub(crate) fn render(
     room: &Room,
+    shown: Shown<'_>,
     camera: &PinholeCamera,
     rays: &RayTable,
     room_from_camera: &Isometry3<f64>,
@@ -42,28 +53,36 @@ pub(crate) fn render(
         color: vec![[0; 3]; pixels],
         depth: vec![0.0; pixels],
         facing: vec![1.0; pixels],
+        reflectivity: vec![0.0; pixels],
         object: vec![-1; pixels],
     };
-    render_shell(room, rays, room_from_camera, &mut out);
+    render_shell(room, shown, camera, rays, room_from_camera, &mut out);
     for wall in &room.walls {
-        render_part(wall, -1, camera, rays, room_from_camera, &mut out);
+        render_part(wall, -1, &shown.look.wall, shown.light, camera, rays, room_from_camera, &mut out);
     }
-    for object in &room.objects {
-        for part in &object.parts {
-            render_part(part, object.id as i32, camera, rays, room_from_camera, &mut out);
+    for (object, textures) in room.objects.iter().zip(&shown.look.parts) {
+        for (part, texture) in object.parts.iter().zip(textures) {
+            render_part(part, object.id as i32, texture, shown.light, camera, rays, room_from_camera, &mut out);
         }
     }
     out
 }
 
-fn shade(rgb: [u8; 3], normal: Vector3<f64>) -> [u8; 3] {
-    let light = Vector3::from(LIGHT).normalize();
-    let strength = AMBIENT + (1.0 - AMBIENT) * normal.dot(&light).max(0.0);
-    rgb.map(|c| (f64::from(c) * strength).round() as u8)
+/// Metres of a surface at `depth` that a pixel covers, in the direction in which it covers most.
+fn pixel_size(depth: f32, facing: f32, camera: &PinholeCamera) -> f32 {
+    depth / (camera.fx as f32 * facing.max(LEAST_FACING))
 }
 
 /// Floor, ceiling and walls: where each ray leaves the room's box.
-fn render_shell(room: &Room, rays: &RayTable, pose: &Isometry3<f64>, out: &mut Rendering) {
+fn render_shell(
+    room: &Room,
+    shown: Shown<'_>,
+    camera: &PinholeCamera,
+    rays: &RayTable,
+    pose: &Isometry3<f64>,
+    out: &mut Rendering,
+) {
+    let (wall_reflectivity, floor_reflectivity) = (reflectivity(room.wall_rgb), reflectivity(room.floor_rgb));
     let origin = pose.translation.vector;
     let rotation = pose.rotation.to_rotation_matrix();
     for (i, &[x, y]) in rays.rays.iter().enumerate() {
@@ -81,11 +100,18 @@ fn render_shell(room: &Room, rays: &RayTable, pose: &Isometry3<f64>, out: &mut R
         }
         let mut normal = Vector3::zeros();
         normal[axis] = -ray[axis].signum();
-        let rgb = if axis == 2 && ray.z < 0.0 { room.floor_rgb } else { room.wall_rgb };
-        out.color[i] = shade(rgb, normal);
         // rays have z = 1 in the camera, so the parameter is the depth
         out.depth[i] = along as f32;
         out.facing[i] = (normal.dot(&ray).abs() / ray.norm()) as f32;
+        let (rgb, texture);
+        (rgb, texture, out.reflectivity[i]) = if axis == 2 && ray.z < 0.0 {
+            (room.floor_rgb, &shown.look.floor, floor_reflectivity)
+        } else {
+            (room.wall_rgb, &shown.look.wall, wall_reflectivity)
+        };
+        let at = (origin + ray * along).cast::<f32>().into();
+        let rgb = texture.color(rgb.map(f32::from), at, pixel_size(out.depth[i], out.facing[i], camera));
+        out.color[i] = shown.light.shade(rgb, normal);
     }
 }
 
@@ -164,6 +190,8 @@ impl Solid {
 fn render_part(
     part: &Part,
     object: i32,
+    texture: &Texture,
+    light: Light,
     camera: &PinholeCamera,
     rays: &RayTable,
     pose: &Isometry3<f64>,
@@ -175,6 +203,7 @@ fn render_part(
     let origin = part_from_camera.translation.vector;
     let rotation = part_from_camera.rotation.to_rotation_matrix();
     let solid = Solid::new(part.shape);
+    let part_reflectivity = reflectivity(part.rgb);
     for v in top..bottom {
         for u in left..right {
             let i = (v * camera.width + u) as usize;
@@ -187,7 +216,10 @@ fn render_part(
             }
             out.depth[i] = along;
             out.facing[i] = normal.dot(&direction).abs() / direction.norm();
-            out.color[i] = shade(part.rgb, part.room_from_part.rotation * normal.cast::<f64>());
+            out.reflectivity[i] = part_reflectivity;
+            let at = (origin + direction * along).into();
+            let rgb = texture.color(part.rgb.map(f32::from), at, pixel_size(along, out.facing[i], camera));
+            out.color[i] = light.shade(rgb, part.room_from_part.rotation * normal.cast::<f64>());
             out.object[i] = object;
         }
     }
@@ -195,6 +227,7 @@ fn render_part(
 
 #[cfg(test)]
 mod tests {
+    use super::super::appearance::Appearance;
     use super::super::config::Difficulty;
     use super::super::layout::{Object, RoomConfig, generate};
     use super::super::placement::Surface;
@@ -221,7 +254,8 @@ mod tests {
         }];
         let rotation = UnitQuaternion::face_towards(&Vector3::x(), &-Vector3::z());
         let pose = Isometry3::from_parts(Translation3::new(0.0, 2.0, 1.2), rotation);
-        (render(&room, &camera, &rays, &pose), camera, rays)
+        let look = Look::new(&room, Appearance::PLAIN);
+        (render(&room, Shown { look: &look, light: look.light }, &camera, &rays, &pose), camera, rays)
     }
 
     #[test]

@@ -15,6 +15,7 @@ use vantage_scene::{OrientedBox, SensorEvent, Stream};
 use super::config::{Difficulty, RoomConfig};
 use super::layout::{ObjectTruth, Room, generate};
 use super::record::{RecordConfig, Recording, record};
+use super::sensing::SensingArgs;
 use crate::tasks::{Question, Span, Task, TaskMix, questions};
 
 /// The fixed frame; it is the room's own.
@@ -71,6 +72,9 @@ pub struct RoomsArgs {
     /// Questions at most.
     #[arg(long, default_value_t = 20)]
     pub questions: usize,
+    /// How the room is seen.
+    #[command(flatten)]
+    pub sensing: SensingArgs,
     /// Write into a folder that holds other files too; they stay.
     #[arg(long)]
     pub force: bool,
@@ -159,13 +163,13 @@ fn export(args: &RoomsArgs, write_bag: &mut dyn FnMut(&Path, &[SensorEvent]) -> 
     ensure!(args.questions <= MAX_QUESTIONS, "--questions {}: give at most {MAX_QUESTIONS}", args.questions);
     check_target(&args.out, args.force)?;
     let room = generate(args.seed, &RoomConfig::of(args.difficulty));
-    let config = RecordConfig {
+    let config = args.sensing.apply(RecordConfig {
         width: args.width,
         height: args.width * 3 / 4,
         frames: args.frames,
         rate_hz: args.rate,
         ..RecordConfig::default()
-    };
+    });
     let recording = record(&room, &config);
     let mut asked =
         questions(&room, &well_seen(&recording, &config), args.seed, 2 * args.questions, &TaskMix::default());
@@ -336,6 +340,7 @@ mod tests {
     use nalgebra::Point3;
 
     fn args(out: &Path) -> RoomsArgs {
+        let sensing = SensingArgs::default();
         RoomsArgs {
             seed: 6,
             difficulty: Difficulty::Default,
@@ -344,6 +349,7 @@ mod tests {
             width: 80,
             rate: 10.0,
             questions: 20,
+            sensing,
             force: false,
         }
     }

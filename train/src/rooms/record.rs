@@ -1,28 +1,26 @@
-//! A room in, the frames of a walk through it out, with the noise and holes of a structured-light depth camera.
+//! A room in, the frames of a walk through it out, as a robot's camera would see and place them.
 
 use std::sync::Arc;
 
+use nalgebra::Isometry3;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use vantage_calibration::{Distortion, PinholeCamera, RayTable};
 use vantage_scene::{CameraId, ColorImage, DepthImage, RgbdFrame};
 
-use super::camera::{Rendering, render};
+use super::appearance::{Appearance, Look};
+use super::camera::{Rendering, Shown, render};
 use super::layout::Room;
+use super::pose_noise::{PoseNoise, reported};
+use super::sensor::{self, Sensor};
 use super::walk::Walk;
 
-/// Depth noise: deviation = BASE + GROWTH z^2 (metres), of the size that Nguyen et al. 2012 measured for the Kinect.
-const NOISE_BASE_M: f32 = 0.001;
-const NOISE_GROWTH_PER_M: f32 = 0.0012;
-/// Depth range of the sensor, metres.
-const RANGE_M: (f32, f32) = (0.3, 5.5);
-/// Surfaces flatter to the ray than this cosine give no reading.
-const GRAZING: f32 = 0.12;
-/// Share of pixels without a reading for no reason.
-const SPECKLE: f32 = 0.012;
 /// Largest error of a colour channel.
 const COLOR_NOISE: i32 = 7;
+/// Keeps the numbers of the poses' noise apart from those of other uses of a seed.
+const POSE_STREAM: u64 = 0x90_5E;
+
 /// How a walk is recorded.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RecordConfig {
@@ -36,20 +34,37 @@ pub struct RecordConfig {
     pub rate_hz: f64,
     /// Stamp of the first frame, nanoseconds.
     pub start_nanos: i64,
+    /// What measures depth.
+    pub sensor: Sensor,
+    /// Patterns and light.
+    pub appearance: Appearance,
+    /// How far the reported poses are off.
+    pub pose_noise: PoseNoise,
 }
 
 impl Default for RecordConfig {
     /// What training records: small and sparse.
     fn default() -> Self {
-        Self { width: 160, height: 120, frames: 24, rate_hz: 2.0, start_nanos: 1_700_000_000_000_000_000 }
+        Self {
+            width: 160,
+            height: 120,
+            frames: 24,
+            rate_hz: 2.0,
+            start_nanos: 1_700_000_000_000_000_000,
+            sensor: Sensor::default(),
+            appearance: Appearance::default(),
+            pose_noise: PoseNoise::default(),
+        }
     }
 }
 
 /// A recorded walk.
 #[derive(Debug, Clone)]
 pub struct Recording {
-    /// The frames; the world is the room's frame.
+    /// The frames; the world is the room's frame, and their poses are those that are reported.
     pub frames: Vec<RgbdFrame>,
+    /// For each frame, the camera's true pose in the room.
+    pub true_poses: Vec<Isometry3<f64>>,
     /// For each frame, how many pixels show each object.
     pub visible_pixels: Vec<Vec<u32>>,
     /// For each frame and object, the smallest rectangle around those pixels: left, top, right, bottom, the last two one
@@ -58,7 +73,8 @@ pub struct Recording {
 }
 
 impl Recording {
-    const EMPTY: Self = Self { frames: Vec::new(), visible_pixels: Vec::new(), visible_bounds: Vec::new() };
+    const EMPTY: Self =
+        Self { frames: Vec::new(), true_poses: Vec::new(), visible_pixels: Vec::new(), visible_bounds: Vec::new() };
 }
 
 /// The camera: about 84 degrees wide.
@@ -86,11 +102,17 @@ pub fn record(room: &Room, config: &RecordConfig) -> Recording {
         return Recording::EMPTY;
     };
     let rays = RayTable::new(&camera);
-    let shots: Vec<Option<_>> = (0..config.frames)
-        .into_par_iter()
-        .map(|i| {
-            let world_from_camera = walk.room_from_camera(i as f64 / config.frames as f64);
-            let rendering = render(room, &camera, &rays, &world_from_camera);
+    let look = Look::new(room, config.appearance);
+    let true_poses: Vec<Isometry3<f64>> =
+        (0..config.frames).map(|i| walk.room_from_camera(i as f64 / config.frames as f64)).collect();
+    let poses = reported(&true_poses, config.pose_noise, room.seed ^ POSE_STREAM);
+    let shots: Vec<Option<_>> = true_poses
+        .par_iter()
+        .zip(&poses)
+        .enumerate()
+        .map(|(i, (room_from_camera, reported_pose))| {
+            let shown = Shown { look: &look, light: look.light.exposed(i) };
+            let rendering = render(room, shown, &camera, &rays, room_from_camera);
             let mut visible = vec![0u32; room.objects.len()];
             let mut bounds = vec![[u32::MAX, u32::MAX, 0, 0]; room.objects.len()];
             for (pixel, &object) in (0u32..).zip(&rendering.object) {
@@ -103,46 +125,27 @@ pub fn record(room: &Room, config: &RecordConfig) -> Recording {
             }
             bounds.iter_mut().zip(&visible).filter(|(_, pixels)| **pixels == 0).for_each(|(b, _)| *b = [0; 4]);
             let mut rng = ChaCha8Rng::seed_from_u64(noise_seed.wrapping_add(i as u64));
-            let (color, depth) = add_noise(&rendering, &mut rng);
+            let color = noisy_color(&rendering, &mut rng);
+            let depth = sensor::read(config.sensor, &rendering, camera.width, camera.fx, &mut rng);
             let frame = RgbdFrame {
                 camera_id: CameraId::default(),
                 stamp: config.start_nanos + (i as f64 * 1e9 / config.rate_hz) as i64,
                 color: Arc::new(ColorImage::new(config.width, config.height, color).ok()?),
                 depth: Arc::new(DepthImage::new(config.width, config.height, depth).ok()?),
                 camera,
-                world_from_camera,
+                world_from_camera: *reported_pose,
             };
-            Some((frame, visible, bounds))
+            Some((frame, *room_from_camera, visible, bounds))
         })
         .collect();
-    let (frames, visible_pixels, visible_bounds) = shots.into_iter().flatten().collect();
-    Recording { frames, visible_pixels, visible_bounds }
+    let (frames, true_poses, visible_pixels, visible_bounds) = shots.into_iter().flatten().collect();
+    Recording { frames, true_poses, visible_pixels, visible_bounds }
 }
 
-/// Adds colour noise; depth noise, quantisation to millimetres and holes.
-fn add_noise(rendering: &Rendering, rng: &mut ChaCha8Rng) -> (Vec<u8>, Vec<f32>) {
-    let color = rendering
-        .color
-        .iter()
-        .flatten()
-        .map(|&c| (i32::from(c) + rng.random_range(-COLOR_NOISE..=COLOR_NOISE)).clamp(0, 255) as u8)
-        .collect();
-    let depth = rendering
-        .depth
-        .iter()
-        .zip(&rendering.facing)
-        .map(|(&z, &facing)| {
-            let hole = rng.random::<f32>() < SPECKLE || facing < GRAZING || !(RANGE_M.0..=RANGE_M.1).contains(&z);
-            // four uniform numbers make a bell of deviation 1
-            let bell = (0..4).map(|_| rng.random::<f32>() - 0.5).sum::<f32>() * 3.0f32.sqrt();
-            if hole {
-                0.0
-            } else {
-                ((z + bell * (NOISE_BASE_M + NOISE_GROWTH_PER_M * z * z)) * 1000.0).round() / 1000.0
-            }
-        })
-        .collect();
-    (color, depth)
+/// Red, green, blue a pixel, each off by up to [`COLOR_NOISE`].
+fn noisy_color(rendering: &Rendering, rng: &mut ChaCha8Rng) -> Vec<u8> {
+    let noisy = |c: &u8| (i32::from(*c) + rng.random_range(-COLOR_NOISE..=COLOR_NOISE)).clamp(0, 255) as u8;
+    rendering.color.iter().flatten().map(noisy).collect()
 }
 
 #[cfg(test)]
@@ -185,10 +188,13 @@ mod tests {
         let room = generate(21, &RoomConfig::default());
         let config = RecordConfig { frames: 6, ..RecordConfig::default() };
         let recording = record(&room, &config);
+        let look = Look::new(&room, Appearance::PLAIN);
+        let shown = Shown { look: &look, light: look.light };
         for ((frame, visible), bounds) in
             recording.frames.iter().zip(&recording.visible_pixels).zip(&recording.visible_bounds)
         {
-            let rendering = render(&room, &frame.camera, &RayTable::new(&frame.camera), &frame.world_from_camera);
+            let rendering =
+                render(&room, shown, &frame.camera, &RayTable::new(&frame.camera), &frame.world_from_camera);
             for object in &room.objects {
                 let corners: Vec<_> = object
                     .bbox
@@ -214,6 +220,20 @@ mod tests {
                     assert!(u > left - 1.5 && u < right + 1.5, "{}: pixel {u} outside {left}..{right}", object.class);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn noisy_poses_leave_the_pictures_as_they_are() {
+        let room = generate(5, &RoomConfig::default());
+        let config = RecordConfig { frames: 5, ..RecordConfig::default() };
+        let noise = PoseNoise { position_m: 0.1, rotation_rad: 0.05 };
+        let (exact, off) = (record(&room, &config), record(&room, &RecordConfig { pose_noise: noise, ..config }));
+        assert_eq!((&exact.true_poses, &exact.visible_pixels), (&off.true_poses, &off.visible_pixels));
+        for ((a, b), truth) in exact.frames.iter().zip(&off.frames).zip(&exact.true_poses) {
+            assert_eq!((&a.color, &a.depth, a.world_from_camera), (&b.color, &b.depth, *truth));
+            let gap = (b.world_from_camera.translation.vector - truth.translation.vector).norm();
+            assert!(gap > 1e-4 && gap < 1.0, "{gap}");
         }
     }
 }
