@@ -200,31 +200,44 @@ pub fn generate(seed: u64, config: &RoomConfig) -> Room {
     room
 }
 
-/// The object whose surface is nearest to `p` (room frame) within `tolerance_m`.
+/// The object whose surface is nearest to `p` (room frame) within `tolerance_m`; `None` where the floor, the ceiling or a wall is
+/// nearer.
 pub fn object_at(room: &Room, p: [f32; 3], tolerance_m: f64) -> Option<usize> {
     let point = p.map(f64::from);
+    let shell = shell_distance(room, point);
     let mut best: Option<(f64, usize)> = None;
     for object in room.objects.iter().filter(|o| o.bbox.contains(point, tolerance_m)) {
         for part in &object.parts {
-            let local = part.room_from_part.inverse_transform_point(&Point3::from(point));
-            let local = Vector::new(local.x as f32, local.y as f32, local.z as f32);
-            let distance = match part.shape {
-                PartShape::Box { .. } => {
-                    let half = part.shape.half_extents().map(|h| h as f32);
-                    Cuboid::new(Vector::new(half[0], half[1], half[2])).distance_to_local_point(local, false)
-                }
-                // parry's cylinders stand along y
-                PartShape::Cylinder { radius, height } => Cylinder::new(0.5 * height as f32, radius as f32)
-                    .distance_to_local_point(Vector::new(local.x, local.z, -local.y), false),
-                PartShape::Sphere { radius } => Ball::new(radius as f32).distance_to_local_point(local, false),
-            };
-            let distance = f64::from(distance.abs());
-            if distance <= tolerance_m && best.is_none_or(|(least, _)| distance < least) {
+            let distance = surface_distance(part, point);
+            if distance <= tolerance_m.min(shell) && best.is_none_or(|(least, _)| distance < least) {
                 best = Some((distance, object.id));
             }
         }
     }
     best.map(|(_, id)| id)
+}
+
+/// Distance of `point` to the surface of `part`, metres.
+fn surface_distance(part: &Part, point: [f64; 3]) -> f64 {
+    let local = part.room_from_part.inverse_transform_point(&Point3::from(point));
+    let local = Vector::new(local.x as f32, local.y as f32, local.z as f32);
+    let distance = match part.shape {
+        PartShape::Box { .. } => {
+            let half = part.shape.half_extents().map(|h| h as f32);
+            Cuboid::new(Vector::new(half[0], half[1], half[2])).distance_to_local_point(local, false)
+        }
+        // parry's cylinders stand along y
+        PartShape::Cylinder { radius, height } => Cylinder::new(0.5 * height as f32, radius as f32)
+            .distance_to_local_point(Vector::new(local.x, local.z, -local.y), false),
+        PartShape::Sphere { radius } => Ball::new(radius as f32).distance_to_local_point(local, false),
+    };
+    f64::from(distance.abs())
+}
+
+/// Distance of `point` to the nearest of floor, ceiling and walls, metres.
+fn shell_distance(room: &Room, point: [f64; 3]) -> f64 {
+    let outer = (0..3).map(|k| point[k].abs().min((room.size[k] - point[k]).abs()));
+    outer.chain(room.walls.iter().map(|wall| surface_distance(wall, point))).fold(f64::INFINITY, f64::min)
 }
 
 #[cfg(test)]
@@ -329,5 +342,26 @@ mod tests {
             assert!(found == Some(object.id) || found.is_some_and(|i| room.objects[i].supported_by == Some(object.id)));
         }
         assert_eq!(object_at(&room, [-5.0, 0.0, 0.0], 0.1), None);
+    }
+
+    #[test]
+    fn the_wall_beside_a_picture_is_no_picture() {
+        let mut checked = 0;
+        for room in (0..40).map(|seed| generate(seed, &RoomConfig::of(Difficulty::Hard))) {
+            for picture in room.objects.iter().filter(|o| o.class == "picture") {
+                let (sin, cos) = picture.bbox.yaw.sin_cos();
+                // in the picture's frame: across its width, away from the wall
+                let at = |across: f64, out: f64| {
+                    let [x, y, z] = picture.bbox.center;
+                    let out = 0.5 * picture.bbox.size[1] - out;
+                    [(x + cos * across - sin * out) as f32, (y + sin * across + cos * out) as f32, z as f32]
+                };
+                let edge = 0.5 * picture.bbox.size[0];
+                assert_eq!(object_at(&room, at(edge - 0.02, 0.06), 0.1), Some(picture.id));
+                assert_eq!(object_at(&room, at(edge + 0.05, 0.01), 0.1), None);
+                checked += 1;
+            }
+        }
+        assert!(checked > 20, "{checked}");
     }
 }

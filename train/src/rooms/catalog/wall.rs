@@ -62,14 +62,14 @@ pub(super) fn curtain(s: &mut Sizes) -> Vec<ModelPart> {
     parts
 }
 
-/// Of the object's colour with a motif, in a dull frame.
+/// A canvas of the object's colour with a motif, in a dull frame: deep enough that a map of 4 cm voxels tells it from the wall.
 pub(super) fn picture(s: &mut Sizes) -> Vec<ModelPart> {
     let (w, h) = (s.draw(0.45, 0.9), s.draw(0.4, 0.7));
-    let mut parts: Vec<ModelPart> = frame(w, h, 0.04, 0.04).into_iter().map(|p| p.own(FRAME)).collect();
-    parts.push(cuboid([w - 0.08, 0.02, h - 0.08], [0.0, 0.01, 0.5 * h], 1.0));
+    let mut parts: Vec<ModelPart> = frame(w, h, 0.04, 0.07).into_iter().map(|p| p.own(FRAME)).collect();
+    parts.push(cuboid([w - 0.08, 0.06, h - 0.08], [0.0, 0.005, 0.5 * h], 1.0));
     let (a, b) = (s.draw(0.2, 0.4), s.draw(0.2, 0.4));
-    parts.push(cuboid([a * w, 0.01, 0.3 * h], [-0.18 * w, -0.005, 0.4 * h], 0.7));
-    parts.push(cuboid([0.2 * w, 0.01, b * h], [0.22 * w, -0.005, 0.55 * h], 0.8));
+    parts.push(cuboid([a * w, 0.01, 0.3 * h], [-0.18 * w, -0.026, 0.4 * h], 0.7));
+    parts.push(cuboid([0.2 * w, 0.01, b * h], [0.22 * w, -0.026, 0.55 * h], 0.8));
     parts
 }
 
