@@ -120,7 +120,7 @@ fn show(o: &Object, name: &str, rng: &mut ChaCha8Rng) -> Question {
         vec![is_there(o, name, rng)]
     };
     let think =
-        meant("that", name).see(o).text(format!(". Then I check that this is the one. So this {is} the {}.", thing(o)));
+        meant("this", name).see(o).text(format!(". Then I check that this is the one. So this {is} the {}.", thing(o)));
     dialogue("show", turns, pick(rng, &forms), think, here(o)).at(vec![o.id])
 }
 
