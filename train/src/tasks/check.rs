@@ -76,6 +76,7 @@ fn no_constant_answer_is_right_often() {
 fn reasons_have_steps_length_and_boxes_and_few_words() {
     let mut vocabulary = BTreeSet::new();
     let mut classes = BTreeSet::new();
+    let (mut all, mut beyond) = (0, 0);
     for (_, q) in Task::ALL.into_iter().flat_map(|task| asked(task, 120)) {
         let think = plain(&q.think);
         let words = think.split_whitespace().filter(|w| w.chars().any(char::is_alphanumeric)).count();
@@ -83,11 +84,14 @@ fn reasons_have_steps_length_and_boxes_and_few_words() {
         let cues = ["First, ", " Next, ", " Then ", " So "].iter().filter(|cue| think.contains(*cue)).count();
         assert!(cues >= 3, "{think}");
         let boxes = |spans: &[Span]| spans.iter().filter(|s| matches!(s, Span::Object(_))).count();
-        let numbers = 15 * (boxes(&q.think) + boxes(&q.answer));
-        let limit = if matches!(q.task, Task::DenseCaption | Task::Planning) { 230 } else { 150 };
+        let numbers = 13 * (boxes(&q.think) + boxes(&q.answer));
+        let long = matches!(q.task, Task::DenseCaption | Task::Planning);
+        let limit = if long { 230 } else { 180 };
         let answer_words = plain(&q.answer).split_whitespace().count();
-        // a word is a token or two, a box 13 and its marks
+        // a frequent word is one token, a box 13; then the full stops, the commas, and the tags
         let tokens = words + answer_words + numbers + 12;
+        all += 1;
+        beyond += usize::from(!long && tokens > 130);
         assert!(tokens < limit, "{}/{}: about {tokens} tokens: {think}", q.task, q.subtype);
         let absent = q.referents.is_empty() || q.task == Task::DenseCaption;
         assert!(absent || boxes(&q.think) > 0, "{think}");
@@ -95,6 +99,7 @@ fn reasons_have_steps_length_and_boxes_and_few_words() {
         vocabulary.extend(text.split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase));
         classes.extend(CLASS_NAMES.iter().flat_map(|c| c.split(' ')).map(str::to_owned));
     }
+    assert!(20 * beyond < all, "{beyond} of {all} targets are long");
     assert!(vocabulary.len() < 450, "{} words, of classes {}", vocabulary.len(), classes.len());
 }
 
@@ -125,22 +130,14 @@ fn the_english_is_right() {
                 let vowel = pair[1].starts_with(['a', 'e', 'i', 'o', 'u']);
                 assert!(!(pair[0] == "a" && vowel), "{reference}");
                 assert!(!(pair[0] == "an" && !vowel), "{reference}");
-                assert!(pair[0] != pair[1] || pair[0] == "that", "{reference}");
+                assert!(pair[0] != pair[1] || !pair[0].contains(char::is_alphanumeric), "{reference}");
             }
-            for wrong in [
-                " a books",
-                " a red books",
-                "is the books",
-                "books is ",
-                "Is there books",
-                "bookshelfs",
-                "boxs",
-                "{",
-                "  ",
-                " ,",
-            ] {
-                let checked = reference.replace(" at  ", " at ");
-                assert!(!checked.contains(wrong) || wrong == "  " || wrong == " ,", "`{wrong}` in {reference}");
+            let wrong = ["So the books is", "Is there books", "bookshelfs", "boxs", "{"];
+            let bare = |word: &str| word.trim_end_matches(['.', ',', '?', ':', ';']).to_owned();
+            let singular = words.windows(3).any(|w| w[0] == "a" && (bare(w[1]) == "books" || bare(w[2]) == "books"));
+            assert!(!singular, "{reference}");
+            for wrong in wrong {
+                assert!(!reference.contains(wrong), "`{wrong}` in {reference}");
             }
         }
     }

@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::facts::{Facts, distance, gap, in_order};
 use super::question::{Text, pick};
-use super::words::{a_thing, number};
+use super::words::{a_thing, it, number};
 use super::{Question, Task};
 use crate::rooms::Object;
 
@@ -40,7 +40,7 @@ pub(super) fn all(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> Vec<Question> {
             ];
             let think = Text::new(format!("First, I look for the {name} and find "))
                 .see(anchor)
-                .text(". Next, I compare how far the things on the floor are from it.");
+                .text(format!(". Next, I compare how far the things on the floor are from {}.", it(anchor.class)));
             let many = format!("{n} things nearest to the {name}");
             out.extend(list(facts, "near", pick(rng, &forms), think, &many, &near).map(|q| q.about([anchor.id])));
         }

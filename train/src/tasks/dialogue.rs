@@ -22,7 +22,9 @@ pub(super) fn all(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> Vec<Question> {
     let named = facts.named();
     let mut out = Vec::new();
     for (o, name) in a_few(named.clone(), MOST, rng) {
-        out.push(color(o, &name, rng));
+        if name == o.class {
+            out.push(color(o, rng));
+        }
         out.push(show(o, &name, rng));
     }
     let mut placed = Vec::new();
@@ -75,10 +77,9 @@ fn they(class: &str) -> &'static str {
     if is_plural(class) { "they" } else { "it" }
 }
 
-fn color(o: &Object, name: &str, rng: &mut ChaCha8Rng) -> Question {
+fn color(o: &Object, rng: &mut ChaCha8Rng) -> Question {
     let (is, it) = (is(o.class), they(o.class));
-    // the colour must not be in the name
-    let name = if name == o.class { name.to_owned() } else { o.class.to_owned() };
+    let name = o.class;
     let forms = [
         format!("What color {is} {it}?"),
         format!("And what color {is} {it}?"),
@@ -87,11 +88,12 @@ fn color(o: &Object, name: &str, rng: &mut ChaCha8Rng) -> Question {
         "What color is that one?".to_owned(),
         format!("And the color? What {is} {it}?"),
     ];
-    let mut turns = vec![is_there(o, &name, rng)];
+    let mut turns = vec![is_there(o, name, rng)];
     if rng.random() {
-        turns.push(turn("Is that all of that kind?".to_owned(), "yes"));
+        let only = if is_plural(name) { "Are those the only ones?" } else { "Is that the only one?" };
+        turns.push(turn(only.to_owned(), "yes"));
     }
-    let think = meant(it, &name).see(o).text(format!(
+    let think = meant(it, name).see(o).text(format!(
         ". Then I look at the color, and {} {}. So the color is {}.",
         it_is(o.class),
         o.color,
@@ -118,7 +120,7 @@ fn show(o: &Object, name: &str, rng: &mut ChaCha8Rng) -> Question {
         vec![is_there(o, name, rng)]
     };
     let think =
-        meant("that", name).see(o).text(format!(". Then I check that this is the one. So this {is} the {}.", thing(o)));
+        meant("this", name).see(o).text(format!(". Then I check that this is the one. So this {is} the {}.", thing(o)));
     dialogue("show", turns, pick(rng, &forms), think, here(o)).at(vec![o.id])
 }
 
@@ -139,7 +141,7 @@ fn support(thing: &Object, name: &str, host: &Object, rng: &mut ChaCha8Rng) -> Q
     }
     let think = meant(they, name)
         .see(thing)
-        .text(". Then I look at what is under it and find ")
+        .text(format!(". Then I look at what is under {} and find ", it(thing.class)))
         .see(host)
         .text(format!(". So the {name} {is} on the {c}."));
     dialogue("support", turns, pick(rng, &forms), think, Text::new(c))

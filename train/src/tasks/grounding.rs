@@ -10,7 +10,7 @@ use super::ask::a_few;
 use super::facts::{Facts, Rest, larger, most, taller};
 use super::qa::{enumerate, missing_color, search};
 use super::question::{Text, pick};
-use super::words::{a_thing, capital, is, plural, thing};
+use super::words::{a_thing, capital, is, it, plural, thing};
 use super::{Question, Task};
 use crate::rooms::{COLORS, Object};
 
@@ -81,7 +81,11 @@ fn relations(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> Vec<Question> {
                 let phrase = format!("the {class} {word} the {name}");
                 let think = Text::new(format!("First, I look for the {name} and find "))
                     .see(anchor)
-                    .text(format!(". Next, I compare the distances of the {}. The one {word} it is ", plural(class)))
+                    .text(format!(
+                        ". Next, I compare the distances of the {}. The one {word} {} is ",
+                        plural(class),
+                        it(anchor.class)
+                    ))
                     .see(o)
                     .text(format!(". So this is {phrase}."));
                 out.push(single("relation", find(&phrase, is(class), rng), think, o).about([anchor.id]));
@@ -93,7 +97,7 @@ fn relations(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> Vec<Question> {
         let phrase = format!("the object next to the {name}");
         let think = Text::new(format!("First, I look for the {name} and find "))
             .see(anchor)
-            .text(". Next, I look around it, and the nearest thing is ")
+            .text(format!(". Next, I look around {}, and the nearest thing is ", it(anchor.class)))
             .see(o)
             .text(format!(". So {phrase} is the {}.", o.class));
         out.push(single("relation", find(&phrase, "is", rng), think, o).about([anchor.id]));

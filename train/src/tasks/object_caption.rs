@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use super::facts::Facts;
 use super::grounding::place;
 use super::question::{Text, pick};
-use super::words::{a_thing, capital, is, is_plural, stands, thing};
+use super::words::{a_thing, capital, is, is_plural, it, stands, thing};
 use super::{Question, Task};
 use crate::rooms::Object;
 
@@ -65,7 +65,9 @@ fn caption(subtype: &'static str, asked: Text, facts: &Facts<'_>, o: &Object) ->
     let references = captions(facts, o);
     let (loads, neighbour) = around(facts, o);
     let host = o.supported_by.and_then(|i| facts.room.objects.get(i));
-    let think = Text::new("First, I look at ").see(o).text(". Next, I look at what is under it and find ");
+    let think = Text::new("First, I look at ")
+        .see(o)
+        .text(format!(". Next, I look at what is under {} and find ", it(o.class)));
     let think = match host {
         Some(host) => think.see(host),
         None if place(facts, o) == "on the wall" => think.text("only the wall"),

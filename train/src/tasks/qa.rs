@@ -228,12 +228,12 @@ fn on_top(host: &Object, name: &str, thing: &Object, rng: &mut ChaCha8Rng) -> Qu
 }
 
 fn standing_on(thing: &Object, name: &str, host: Option<&Object>, rng: &mut ChaCha8Rng) -> Question {
-    let (c, is, it) = (thing.class, is(thing.class), it(thing.class));
+    let (is, it) = (is(thing.class), it(thing.class));
     let forms = [
         format!("What {is} the {name} standing on?"),
         format!("What is under the {name}?"),
         format!("On what {is} the {name}?"),
-        format!("What {} the {name} stand on?", does(c)),
+        format!("The {name} {is} on what?"),
         format!("Tell me what is under the {name}."),
         format!("Look at the {name}. What is under {it}?"),
     ];

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use super::ask::a_few;
 use super::facts::{Facts, Rest, bearing, center, distance, larger, nearer, taller};
 use super::question::{Text, pick};
-use super::words::{a, a_thing, is};
+use super::words::{a, a_thing, is, it};
 use super::{Question, Task};
 use crate::rooms::Object;
 
@@ -154,18 +154,18 @@ fn neighbours(facts: &Facts<'_>, named: &[Named<'_>], rng: &mut ChaCha8Rng) -> V
     let mut out = Vec::new();
     for (o, name) in named {
         let Some(other) = facts.next_to(o) else { continue };
-        let c = other.class;
+        let (c, it) = (other.class, it(o.class));
         let forms = [
             format!("What is next to the {name}?"),
             format!("Which object is next to the {name}?"),
             format!("What stands right beside the {name}?"),
             format!("Tell me what is next to the {name}."),
-            format!("Look at the {name}. What is next to it?"),
+            format!("Look at the {name}. What is next to {it}?"),
             format!("What is beside the {name}?"),
         ];
         let think = Text::new(format!("First, I look for the {name} and find "))
             .see(o)
-            .text(". Next, I look around it, and the nearest thing is ")
+            .text(format!(". Next, I look around {it}, and the nearest thing is "))
             .see(other)
             .text(format!(". So the object next to the {name} is the {c}."));
         out.push(
