@@ -4,7 +4,7 @@ use std::io::{IsTerminal, stderr};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use vantage_train::{eval, rooms, sft};
+use vantage_train::{data, eval, rooms, sft};
 
 #[derive(Debug, Parser)]
 #[command(name = "vantage-train", version, about = "Makes training data, trains and evaluates Vantage's model")]
@@ -17,6 +17,9 @@ struct Cli {
 enum Command {
     /// Make a furnished room by seed: a bag, its ground truth and questions with answers.
     Rooms(rooms::export::RoomsArgs),
+    /// Questions about scenes as files.
+    #[command(subcommand)]
+    Data(data::cli::DataCommand),
     /// Train all parameters on procedural rooms; resumes by itself.
     Sft(sft::SftArgs),
     /// Score a model on rooms it was never trained on.
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
         .init();
     let result = match Cli::parse().command {
         Command::Rooms(args) => rooms::export::run(&args),
+        Command::Data(command) => data::cli::run(&command),
         Command::Sft(args) => sft::run(&args),
         Command::Eval(args) => eval::run(&args),
     };
