@@ -17,9 +17,8 @@ struct Cli {
 enum Command {
     /// Make a furnished room by seed: a bag, its ground truth and questions with answers.
     Rooms(rooms::export::RoomsArgs),
-    /// Questions about scenes as files.
-    #[command(subcommand)]
-    Data(data::cli::DataCommand),
+    /// Datasets: questions about scenes as files.
+    Data(data::cli::DataArgs),
     /// Train all parameters on procedural rooms; resumes by itself.
     Sft(sft::SftArgs),
     /// Score a model on rooms it was never trained on.
@@ -34,7 +33,7 @@ fn main() -> ExitCode {
         .init();
     let result = match Cli::parse().command {
         Command::Rooms(args) => rooms::export::run(&args),
-        Command::Data(command) => data::cli::run(&command),
+        Command::Data(args) => data::cli::run(&args),
         Command::Sft(args) => sft::run(&args),
         Command::Eval(args) => eval::run(&args),
     };

@@ -1,23 +1,30 @@
-//! `vantage-train data`: arguments in, the command that they name run.
+//! `vantage-train data`: what can be done with datasets.
 
 use anyhow::Result;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 use super::engine::{self, GenerateArgs};
 
-/// What to do with questions about scenes.
+/// Arguments of `vantage-train data`.
+#[derive(Debug, Args)]
+pub struct DataArgs {
+    #[command(subcommand)]
+    command: DataCommand,
+}
+
+/// What to do.
 #[derive(Debug, Subcommand)]
 pub enum DataCommand {
-    /// Write questions about scenes with chains of thought, filtered; resumes by itself.
+    /// Write questions about scenes with chains of thought, filtered; the same command goes on where it ended.
     Generate(Box<GenerateArgs>),
 }
 
-/// Runs `command`.
+/// Runs it.
 ///
 /// # Errors
-/// Those of the command.
-pub fn run(command: &DataCommand) -> Result<()> {
-    match command {
+/// As the command says.
+pub fn run(args: &DataArgs) -> Result<()> {
+    match &args.command {
         DataCommand::Generate(args) => engine::run(args),
     }
 }
