@@ -24,6 +24,8 @@ const FILES: [&str; 3] = ["samples.jsonl", "rejected.jsonl", "manifest.json"];
 const SIGXFSZ: i32 = 25;
 /// What `ulimit -f` of a POSIX shell counts in, bytes.
 const LIMIT_BLOCK: u64 = 512;
+/// The first manifest is smaller than so many blocks.
+const FIRST_LIMIT: u64 = 2;
 const KILLS: usize = 20;
 
 fn generate(out: &Path, more: &[&str]) -> Output {
@@ -95,11 +97,11 @@ fn kills_at_any_byte_of_the_journal_lose_and_repeat_nothing() {
     let length = fs::metadata(whole.join("journal")).unwrap().len();
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     // growing limits of the file's size: the kernel writes up to the limit and kills the program there
-    let step = length / LIMIT_BLOCK / KILLS as u64;
+    let step = (length / LIMIT_BLOCK - FIRST_LIMIT) / KILLS as u64;
     assert!(step > 1, "the journal of {length} bytes is too short");
     let mut torn = 0;
     for kill in 0..KILLS as u64 {
-        let limit = 1 + kill * step + rng.random_range(0..step);
+        let limit = FIRST_LIMIT + kill * step + rng.random_range(0..step);
         let script = format!("ulimit -c 0; ulimit -f {limit}; exec \"$0\" \"$@\"");
         let mut command = Command::new("sh");
         command.args(["-c", &script, PROGRAM, "data", "generate", "--out"]).arg(&killed).args(WORK);
