@@ -333,8 +333,10 @@ fn described_scenes_are_asked_about_and_bad_lines_are_named() {
     assert_done(&done);
     assert!(said(&done).contains("left out") && said(&done).contains("scenes.jsonl:2"), "{}", said(&done));
     assert_eq!((summary(&done)["samples"].as_u64(), summary(&done)["bad_scenes"].as_u64()), (Some(4), Some(1)));
-    // the same file by another name goes on; another file does not
+    // the same file goes on; another one does not
     assert_done(&run(&[]));
+    fs::write(&scenes, format!("{}\n{}", scene("a", 0.5), scene("twin", 0.5))).unwrap();
+    assert_failed(&run(&["--val-share", "0.5"]), &["`a`", "`twin`", "the same objects"]);
     fs::write(&scenes, scene("c", 0.7)).unwrap();
     assert_failed(&run(&[]), &["another --scenes"]);
     fs::remove_file(&scenes).unwrap();

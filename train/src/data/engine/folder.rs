@@ -175,10 +175,7 @@ impl Folder {
     /// # Errors
     /// When something leaks from training into validation, or a file cannot be written.
     pub(crate) fn assemble(&mut self, scenes: &SceneList, bad_scenes: u64, finished: bool) -> Result<Counts> {
-        let ids: Vec<String> = scenes.iter().map(|s| s.id).collect();
-        let splits = split(&ids, self.settings.seed, self.settings.val_share);
-        let leaks = scenes.iter().zip(&splits).map(|(scene, split)| (scene.id.clone(), scene.content(), *split));
-        let mut leaks = LeakCheck::new(leaks)?;
+        let (splits, mut leaks) = parts(scenes, &self.settings)?;
         let mut asked = HashSet::new();
         let mut counts = Counts { bad_scenes, ..Counts::default() };
         let mut samples = NewFile::create(self.path.join(SAMPLES_FILE))?;
@@ -222,6 +219,18 @@ impl Folder {
         write_manifest(&self.path.join(MANIFEST_FILE), &manifest)?;
         Ok(counts)
     }
+}
+
+/// The part of each scene, and what watches over them.
+///
+/// # Errors
+/// When a scene for training and one for validation hold the same.
+pub(crate) fn parts(scenes: &SceneList, settings: &Settings) -> Result<(Vec<Split>, LeakCheck)> {
+    let (ids, contents): (Vec<_>, Vec<_>) = scenes.iter().map(|scene| (scene.id.clone(), scene.content())).unzip();
+    let splits = split(&ids, settings.seed, settings.val_share);
+    let scenes = ids.into_iter().zip(contents).zip(&splits).map(|((id, content), split)| (id, content, *split));
+    let leaks = LeakCheck::new(scenes)?;
+    Ok((splits, leaks))
 }
 
 fn duplicate(question: SceneQuestion) -> Rejected {

@@ -16,7 +16,7 @@ use vantage_node::sink::stdout;
 
 use super::args::{GenerateArgs, Plan, plan};
 use super::endpoint::{Client, Endpoint, Limits, StopReason, cost};
-use super::folder::{Counts, Folder};
+use super::folder::{Counts, Folder, parts};
 use super::item::{Item, ItemKey, Outcome, Spent};
 use super::journal::Entry;
 use super::pipeline::work;
@@ -81,6 +81,8 @@ pub fn run(args: &GenerateArgs) -> Result<()> {
         eprintln!("left out: {fault}");
     }
     ensure!(scenes.len() > 0, "no scene can be asked about");
+    // before anything is paid for
+    parts(&scenes, &settings)?;
     let mut folder = Folder::open(&args.out, &settings)?;
     let mut ending = match client {
         Some(config) => {
