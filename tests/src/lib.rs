@@ -56,6 +56,14 @@ pub fn peers_python() -> Option<PathBuf> {
     python_of("VANTAGE_PEERS_PYTHON", "cargo xtask test --peers")
 }
 
+/// The Python with a chat endpoint and a small model (llama-cpp-python, SmolLM2); None (said loudly) where it is missing.
+///
+/// # Panics
+/// Under `CI=true`, where a skipped test counts as failed.
+pub fn endpoint_python() -> Option<PathBuf> {
+    python_of("VANTAGE_ENDPOINT_PYTHON", "cargo xtask test --peers")
+}
+
 fn python_of(variable: &str, command: &str) -> Option<PathBuf> {
     let found = env::var_os(variable).map(PathBuf::from).filter(|path| path.exists());
     if found.is_none() {

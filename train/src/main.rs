@@ -17,7 +17,7 @@ struct Cli {
 enum Command {
     /// Make a furnished room by seed: a bag, its ground truth and questions with answers.
     Rooms(rooms::export::RoomsArgs),
-    /// Datasets: check those in a folder.
+    /// Datasets: write questions about scenes, check those in a folder.
     Data(data::cli::DataArgs),
     /// Train all parameters on procedural rooms; resumes by itself.
     Sft(sft::SftArgs),

@@ -58,12 +58,24 @@ fn interpreter_from_probe(text: &str) -> Option<Interpreter> {
     Some(Interpreter { executable, minor, include })
 }
 
-/// Makes a virtual environment and installs pinned requirements into it.
+/// Makes a virtual environment and installs pinned requirements into it, with what they need.
 pub(crate) fn make_venv(
     interpreter: &Path,
     venv: &Path,
     requirements: &str,
     system_site_packages: bool,
+    step: &Step,
+) -> Result<()> {
+    make_venv_with(interpreter, venv, requirements, system_site_packages, &[], step)
+}
+
+/// As [`make_venv`], with more `options` of `pip install`.
+pub(crate) fn make_venv_with(
+    interpreter: &Path,
+    venv: &Path,
+    requirements: &str,
+    system_site_packages: bool,
+    options: &[&str],
     step: &Step,
 ) -> Result<()> {
     let mut make = Command::new(interpreter);
@@ -72,7 +84,8 @@ pub(crate) fn make_venv(
     let list = venv.join("requirements.txt");
     std::fs::write(&list, requirements)?;
     let mut install = Command::new(venv.join("bin/python"));
-    install.args(["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "-r"]).arg(&list);
+    install.args(["-m", "pip", "install", "--disable-pip-version-check", "--no-input"]).args(options);
+    install.arg("-r").arg(&list);
     step.run(&mut install)
 }
 

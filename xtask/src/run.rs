@@ -21,6 +21,7 @@ pub(crate) fn setup(with_peers: bool) -> Result<()> {
     prepare(&layout)?;
     if with_peers {
         peers::prepare(&layout)?;
+        peers::prepare_endpoint(&layout)?;
     }
     eprintln!("Set up. Next: `cargo xtask test`, or `. .ros/env.sh` to use ROS 2 in this shell.");
     Ok(())
@@ -44,15 +45,18 @@ pub(crate) fn demo(arguments: &[String]) -> Result<()> {
 pub(crate) fn test(with_peers: bool, filter: Option<&str>) -> Result<()> {
     let layout = Layout::find()?;
     let ros = prepare(&layout)?;
-    let peers = with_peers.then(|| peers::prepare(&layout)).transpose()?;
+    let peers =
+        with_peers.then(|| Ok::<_, anyhow::Error>((peers::prepare(&layout)?, peers::prepare_endpoint(&layout)?)));
+    let peers = peers.transpose()?;
     // The system tests start the programs, which `cargo test` alone would not build. Together with the tests, so that
     // dependencies are compiled once, with the features that both need.
     let workspace = ["--workspace", "--features", ROS_FEATURE];
     process::foreground(ros.apply(cargo(&layout, "build").args(workspace).args(["--bins", "--tests"])))?;
     process::foreground(ros.apply(cargo(&layout, "test").args(workspace).arg("--no-fail-fast").args(filter)))?;
-    if let Some(python) = peers {
+    if let Some((python, endpoint)) = peers {
         let mut command = cargo(&layout, "test");
         command.args(workspace).args(["--", "--ignored", PEER_TESTS]).env("VANTAGE_PEERS_PYTHON", python);
+        command.env("VANTAGE_ENDPOINT_PYTHON", endpoint);
         process::foreground(ros.apply(&mut command))?;
     }
     Ok(())

@@ -1,7 +1,9 @@
-//! Questions about scenes as files: one record for all datasets, and loaders of the published ones.
+//! Questions about scenes as files: one record for all datasets, loaders of the published ones, and the engine that writes new
+//! ones.
 
 mod check;
 pub mod cli;
+pub mod engine;
 pub mod loaders;
 mod record;
 
