@@ -1,5 +1,7 @@
 //! A question's options, and its result: text, reasoning, chosen views, grounded boxes and where the time went.
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::Instant;
 
 use vantage_scene::{Aabb, OrientedBox, ViewScores};
@@ -34,6 +36,48 @@ pub enum ViewStrategy {
     UniformInTime,
 }
 
+/// Which encoders' tokens the decoder reads of a scene. Boxes are found on the points in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Encoders {
+    /// Those of the points.
+    pub points: bool,
+    /// Those of the views' pictures.
+    pub image: bool,
+    /// Those of the views' depths.
+    pub depth: bool,
+}
+
+impl Default for Encoders {
+    fn default() -> Self {
+        Self { points: true, image: true, depth: true }
+    }
+}
+
+impl fmt::Display for Encoders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = [(self.points, "points"), (self.image, "image"), (self.depth, "depth")];
+        f.write_str(&all.into_iter().filter(|(on, _)| *on).map(|(_, name)| name).collect::<Vec<_>>().join(","))
+    }
+}
+
+/// Names between commas, at least one.
+impl FromStr for Encoders {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut out = Self { points: false, image: false, depth: false };
+        for name in text.split(',').map(str::trim) {
+            match name {
+                "points" => out.points = true,
+                "image" => out.image = true,
+                "depth" => out.depth = true,
+                other => return Err(format!("encoder `{other}`: give some of points, image and depth")),
+            }
+        }
+        Ok(out)
+    }
+}
+
 /// Options of one question.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AskOptions {
@@ -47,6 +91,8 @@ pub struct AskOptions {
     pub guided: bool,
     /// How views are chosen.
     pub strategy: ViewStrategy,
+    /// What the decoder reads; for ablations. Mode `lift` does without it.
+    pub encoders: Encoders,
     /// 0 takes the likeliest token each time.
     pub temperature: f32,
     /// Seed of the sampling, used above temperature 0.
@@ -61,6 +107,7 @@ impl Default for AskOptions {
             deadline: None,
             guided: true,
             strategy: ViewStrategy::Utility,
+            encoders: Encoders::default(),
             temperature: 0.0,
             seed: 0,
         }
@@ -123,4 +170,18 @@ pub struct Latency {
     pub first_token_ms: f64,
     /// Until the answer.
     pub total_ms: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn encoders_are_read_as_they_are_written() {
+        for text in ["points", "image,depth", "points,image,depth"] {
+            assert_eq!(text.parse::<Encoders>().unwrap().to_string(), text);
+        }
+        assert_eq!("depth, points".parse(), Ok(Encoders { points: true, image: false, depth: true }));
+        assert!("".parse::<Encoders>().is_err() && "points,sound".parse::<Encoders>().unwrap_err().contains("sound"));
+    }
 }

@@ -37,7 +37,7 @@ mod view_input;
 pub mod vision;
 pub mod weights;
 
-pub use answer::{Answer, AskOptions, Grounding, Latency, SelectedView, ViewStrategy};
+pub use answer::{Answer, AskOptions, Encoders, Grounding, Latency, SelectedView, ViewStrategy};
 pub use box_decoder::{BoxDecoder, BoxPrediction, PaddedPoints};
 pub use branch_generate::{BranchSampling, BranchText, generate_branches};
 pub use config::{CONFIG_FORMAT_VERSION, DecoderConfig, ModelConfig, TextTowerConfig, VisionConfig};

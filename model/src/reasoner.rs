@@ -6,13 +6,13 @@ use std::path::Path;
 use std::time::Instant;
 
 use burn::module::Module;
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use vantage_scene::{
     Aabb, Keyframe, QueryEmbeddings, Scene, UtilityWeights, ViewEmbeddings, score_views, select_top, select_uniform,
     shell_mask, visible_points,
 };
 
-use crate::answer::{Answer, AskOptions, Grounding, Latency, SelectedView, ViewStrategy, check_question};
+use crate::answer::{Answer, AskOptions, Encoders, Grounding, Latency, SelectedView, ViewStrategy, check_question};
 use crate::checkpoint::{self, CheckpointFiles};
 use crate::config::ModelConfig;
 use crate::decoder::KvCache;
@@ -75,6 +75,8 @@ struct SceneCache {
 struct ReadScene {
     /// The views' keyframes, ascending.
     views: Vec<u32>,
+    /// Whose tokens were read.
+    encoders: Encoders,
     /// Keys and values: those of the scene, then those of the last question and its answer.
     kv: KvCache,
     /// Tokens of the scene.
@@ -183,7 +185,7 @@ impl Reasoner {
 
         let encode_start = Instant::now();
         let prompt = prompt_tokens(&self.tokenizer, question)?;
-        let mut read = self.read_scene(&views, prompt.len() + options.max_tokens)?;
+        let mut read = self.read_scene(&views, options.encoders, prompt.len() + options.max_tokens)?;
         let kv = &mut read.kv;
         let Some(cache) = &self.scene else { return Err(ModelError::EmptyScene) };
         let encode_ms = encoded_ms + millis(encode_start);
@@ -263,12 +265,12 @@ impl Reasoner {
 
     /// The scene with `views` as the decoder reads it, with room for `room` more tokens: what the last question left behind
     /// where that showed the same views.
-    fn read_scene(&mut self, views: &[SelectedView], room: usize) -> Result<ReadScene, ModelError> {
+    fn read_scene(&mut self, views: &[SelectedView], encoders: Encoders, room: usize) -> Result<ReadScene, ModelError> {
         let Some(cache) = &mut self.scene else { return Err(ModelError::EmptyScene) };
         // the scene is a set: its order changes nothing but the rounding
         let mut shown: Vec<u32> = views.iter().map(|v| v.keyframe).collect();
         shown.sort_unstable();
-        if let Some(mut read) = cache.read.take_if(|read| read.views == shown) {
+        if let Some(mut read) = cache.read.take_if(|read| read.views == shown && read.encoders == encoders) {
             read.kv.truncate(read.tokens);
             return Ok(read);
         }
@@ -276,16 +278,18 @@ impl Reasoner {
             shown.iter().filter_map(|id| self.views.get(id).map(|cached| &cached.input)).collect();
         let scene_input = SceneInput { points: &cache.sample, bounds: &cache.bounds, views: &inputs };
         let features = (!inputs.is_empty()).then(|| self.network.encode_views(&inputs, &self.config, &self.device));
-        let (tokens, lengths) = self.network.scene_tokens(
+        let (tokens, _) = self.network.scene_tokens(
             &[scene_input],
             &cache.plan,
             &cache.features,
             features.as_ref().map(|(image, depth)| (image, depth)),
             &self.device,
         );
+        let points = cache.plan.coarse_ranges().first().map_or(0, ExactSizeIterator::len);
+        let tokens = tokens_of(tokens, points, encoders).ok_or(ModelError::EmptyScene)?;
         let count = tokens.dims()[1];
-        let kv = self.network.read_scenes(tokens, &lengths, count + room);
-        Ok(ReadScene { views: shown, kv, tokens: count })
+        let kv = self.network.read_scenes(tokens, &[count], count + room);
+        Ok(ReadScene { views: shown, encoders, kv, tokens: count })
     }
 
     /// Brings the caches up to the scene's current map.
@@ -345,6 +349,23 @@ impl Reasoner {
             self.views.insert(keyframe.id, view);
         }
     }
+}
+
+/// Of a scene's tokens, `[1, tokens, width]`, those of `encoders`: the first `points` are those of the points, the rest in equal
+/// parts those of the pictures and of the depths. `None` when none is left.
+fn tokens_of(tokens: Tensor<3>, points: usize, encoders: Encoders) -> Option<Tensor<3>> {
+    let per_view_encoder = (tokens.dims()[1] - points) / 2;
+    let parts = [
+        (encoders.points, 0, points),
+        (encoders.image, points, per_view_encoder),
+        (encoders.depth, points + per_view_encoder, per_view_encoder),
+    ];
+    let kept: Vec<Tensor<3>> = parts
+        .into_iter()
+        .filter(|(on, _, length)| *on && *length > 0)
+        .map(|(_, start, length)| tokens.clone().narrow(1, start, length))
+        .collect();
+    (!kept.is_empty()).then(|| Tensor::cat(kept, 1))
 }
 
 /// Scores the keyframes against the question and takes the best, or evenly spaced ones.

@@ -11,6 +11,9 @@ const IDLE_WORDS: [&str; 22] = [
     "find", "with", "of", "was", "one",
 ];
 
+/// Signs that end a clause.
+const CLAUSE_ENDS: [char; 9] = ['.', ',', ';', ':', '!', '?', '(', ')', '\n'];
+
 /// A piece of text or a box.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Span {
@@ -225,14 +228,22 @@ fn plain(spans: &[Span]) -> String {
     out.trim_end_matches([':', ',', ' ']).to_owned()
 }
 
+/// A box is labelled by the phrase before it; one that begins a clause, as in "<obj>..</obj> a red chair; ", by the phrase
+/// behind it.
 fn labelled(spans: &[Span]) -> Vec<(String, TextBox)> {
     let mut before = "";
     let mut out: Vec<(String, TextBox)> = Vec::new();
-    for span in spans {
+    for (i, span) in spans.iter().enumerate() {
         match span {
             Span::Text(t) => before = t,
             Span::Box(b) => {
-                let label = phrase(before);
+                let behind = match spans.get(i + 1) {
+                    Some(Span::Text(t)) if before.trim_end().is_empty() || before.trim_end().ends_with([';', '.']) => {
+                        phrase(t.trim_start().split(CLAUSE_ENDS).next().unwrap_or_default())
+                    }
+                    _ => String::new(),
+                };
+                let label = if behind.is_empty() { phrase(before) } else { behind };
                 let label = match out.last() {
                     // "chairs <obj>..</obj>, <obj>..</obj>": the phrase holds for all of them
                     Some((last, _)) if label.is_empty() => last.clone(),
@@ -247,7 +258,6 @@ fn labelled(spans: &[Span]) -> Vec<(String, TextBox)> {
 
 /// The last clause of `text` without idle words and quotes at its edges, in lower case.
 fn phrase(text: &str) -> String {
-    const CLAUSE_ENDS: [char; 9] = ['.', ',', ';', ':', '!', '?', '(', ')', '\n'];
     let text = text.trim_end_matches(|c: char| c.is_whitespace() || CLAUSE_ENDS.contains(&c));
     let clause = text.rsplit(CLAUSE_ENDS).next().unwrap_or_default().to_lowercase();
     let quote = |c: char| matches!(c, '"' | '\'' | '`' | '*' | '“' | '”');
@@ -332,6 +342,20 @@ mod tests {
             parsed.answer_boxes().iter().map(|(label, _)| label.as_str()).collect::<Vec<_>>(),
             ["chairs", "chairs"]
         );
+    }
+
+    #[test]
+    fn a_box_that_begins_a_clause_is_labelled_by_what_follows() {
+        let labels = |inner: &str| -> Vec<String> {
+            let parsed =
+                parse(&format!("<think></think><answer>{}</answer>", inner.replace('#', "<obj>1,2,3,4,5,6</obj>")));
+            parsed.unwrap().answer_boxes().into_iter().map(|(label, _)| label).collect()
+        };
+        assert_eq!(labels("# a red chair; # an oak desk."), ["red chair", "oak desk"]);
+        assert_eq!(labels("1. go to the lamp #; 2. turn on the lamp #."), ["go to the lamp", "turn on the lamp"]);
+        assert_eq!(labels("The chairs are here: #, #"), ["chairs", "chairs"]);
+        assert_eq!(labels("It is here. #"), [""]);
+        assert_eq!(labels("#"), [""]);
     }
 
     #[test]

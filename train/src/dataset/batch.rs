@@ -272,6 +272,11 @@ fn turned(mut room: Room, turns: usize) -> Room {
         o.bbox.yaw += turns as f64 * std::f64::consts::FRAC_PI_2;
     };
     room.objects.iter_mut().for_each(turn);
+    for region in &mut room.regions {
+        let corners = [region.min, region.max].map(|[x, y]| quarter_turns([x, y, 0.0], turns));
+        region.min = std::array::from_fn(|k| corners[0][k].min(corners[1][k]));
+        region.max = std::array::from_fn(|k| corners[0][k].max(corners[1][k]));
+    }
     room
 }
 

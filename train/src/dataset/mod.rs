@@ -4,4 +4,4 @@ pub mod batch;
 pub mod sample;
 
 pub use batch::{Batch, BatchConfig, ScenePart, TextRow};
-pub use sample::{SAMPLE_FORMAT_VERSION, SceneSample, ViewSample, load_or_make, make_scene};
+pub use sample::{SAMPLE_FORMAT_VERSION, SceneSample, ViewSample, load_or_make, make_scene, scene_config};

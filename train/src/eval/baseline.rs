@@ -23,11 +23,6 @@ impl MajorityAnswer {
     pub fn right(&self, kind: &str) -> usize {
         self.counts.get(kind).and_then(|c| c.values().max().copied()).unwrap_or(0)
     }
-
-    /// Questions that the best constant answer of each type gets right, all types together.
-    pub fn right_in_all(&self) -> usize {
-        self.counts.keys().map(|k| self.right(k)).sum()
-    }
 }
 
 /// Overlap of a randomly drawn proposal with the true box; 0 when the map gave no proposal.
@@ -50,6 +45,5 @@ mod tests {
             m.add(kind, answer);
         }
         assert_eq!((m.right("color"), m.right("count"), m.right("other")), (2, 1, 0));
-        assert_eq!(m.right_in_all(), 4);
     }
 }

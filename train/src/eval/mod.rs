@@ -1,6 +1,10 @@
-//! A model and held-out rooms in, scores out: grammar, exact match, grounding, each beside its baseline.
+//! A model and held-out rooms in, scores of every task out, each beside its baseline and with its interval.
 
 mod baseline;
+mod disturb;
+mod print;
 mod run;
 
+pub(crate) use baseline::MajorityAnswer;
+pub use disturb::{Disturbance, disturb};
 pub use run::{EvalArgs, run};

@@ -1,28 +1,36 @@
 //! `vantage-train eval`: asks the model about rooms it was never trained on, through the path that a robot runs.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
-use vantage_model::{AskOptions, DeviceChoice, Reasoner, ViewStrategy};
+use vantage_model::grammar::parse;
+use vantage_model::{AskOptions, DeviceChoice, Encoders, Reasoner, TextBox, ViewStrategy};
 use vantage_node::sink::stdout;
-use vantage_scene::{proposals, shell_mask};
+use vantage_scene::{OrientedBox, Scene, proposals, shell_mask};
 
-use super::baseline::{MajorityAnswer, random_proposal_iou};
-use crate::dataset::make_scene;
-use crate::metrics::exact_match;
-use crate::rooms::{Difficulty, RecordConfig, RoomConfig, SensingArgs, generate};
+use super::baseline::random_proposal_iou;
+use super::disturb::{Disturbance, disturb};
+use super::print::print;
+use crate::dataset::{make_scene, scene_config};
+use crate::metrics::accuracy_at;
+use crate::rooms::{Difficulty, RecordConfig, Room, RoomConfig, SensingArgs, generate, record};
 use crate::sft::run::FIRST_TRAINING_SEED;
-use crate::tasks::{Task, TaskMix, questions};
+use crate::tasks::{Question, Said, Scores, Task, TaskMix, questions, score};
 
 /// Questions asked of each room.
 const QUESTIONS_PER_ROOM: usize = 10;
+/// Questions of one task asked of each room, where each task has its own number.
+const QUESTIONS_PER_TASK: usize = 4;
+/// Overlap from which a random proposal counts as right.
+const RANDOM_OVERLAP: f64 = 0.25;
+/// Largest factor of depth noise.
+const MAX_NOISE: f64 = 1000.0;
 /// Distance at which the baseline's clusters are joined, metres.
 const PROPOSAL_RADIUS_M: f32 = 0.12;
 /// Fewest surface points of a baseline cluster.
@@ -45,9 +53,24 @@ pub struct EvalArgs {
     /// How hard the rooms are.
     #[arg(long, value_enum, default_value_t = Difficulty::Default)]
     pub difficulty: Difficulty,
-    /// Questions in all.
+    /// Questions in all, or of each task with --per-task.
     #[arg(long, default_value_t = 200)]
     pub count: usize,
+    /// Tasks, `all`, or with their shares: `qa=6,grounding=7`.
+    #[arg(long, default_value = "all")]
+    pub tasks: TaskMix,
+    /// Ask --count questions of every task, whatever its share.
+    #[arg(long)]
+    pub per_task: bool,
+    /// Encoders whose tokens the model reads of the scene, of points, image and depth.
+    #[arg(long, default_value = "points,image,depth")]
+    pub encoders: Encoders,
+    /// Share of the frames left out before fusing, 0 to 1.
+    #[arg(long, default_value_t = 0.0, value_parser = share)]
+    pub drop_views: f64,
+    /// Depth noise added before fusing, as a multiple of a structured-light sensor's own.
+    #[arg(long, default_value_t = 0.0, value_parser = factor)]
+    pub depth_noise: f64,
     /// How views are chosen: `utility` or `uniform`.
     #[arg(long, default_value = "utility")]
     pub strategy: String,
@@ -65,33 +88,15 @@ pub struct EvalArgs {
     pub sensing: SensingArgs,
 }
 
-/// Counts of one question type.
-#[derive(Debug, Default)]
-struct Tally {
-    count: usize,
-    in_grammar: usize,
-    answered: usize,
-    right: usize,
-    grounded: usize,
-    at_25: usize,
-    at_50: usize,
-    random_25: usize,
+/// Reads a number from 0 to 1.
+fn share(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|x| (0.0..=1.0).contains(x)).ok_or_else(|| "give a number from 0 to 1".to_owned())
 }
 
-/// One line of `--json`.
-#[derive(Debug, Serialize)]
-struct Record {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    question_type: Option<String>,
-    count: usize,
-    grammar: f64,
-    exact_match: Option<f64>,
-    majority_exact_match: Option<f64>,
-    acc_25: Option<f64>,
-    acc_50: Option<f64>,
-    random_acc_25: Option<f64>,
+/// Reads a factor of noise.
+fn factor(text: &str) -> Result<f64, String> {
+    let usable = |x: &f64| (0.0..=MAX_NOISE).contains(x);
+    text.parse().ok().filter(usable).ok_or_else(|| format!("give a number from 0 to {MAX_NOISE}"))
 }
 
 #[derive(Debug, Serialize)]
@@ -99,6 +104,8 @@ struct Sample<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     id: &'a str,
+    task: Task,
+    subtype: &'a str,
     question: &'a str,
     expected: &'a [String],
     raw: &'a str,
@@ -121,125 +128,110 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         Some(dir) => Reasoner::load(dir, &device)?,
         None => Reasoner::embedded(&device)?,
     };
-    let first_seed = args.rooms_seed.wrapping_mul(ROOMS_PER_SEED) % FIRST_TRAINING_SEED;
-    let mut majority = MajorityAnswer::default();
-    let mut tallies: BTreeMap<String, Tally> = BTreeMap::new();
-    let bar = ProgressBar::new(args.count as u64);
+    let options = AskOptions { strategy, guided: !args.unguided, encoders: args.encoders, ..AskOptions::default() };
+    let mut scores = Scores::default();
+    let mut left = Left::new(args);
+    let bar = ProgressBar::new(left.all() as u64);
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} questions {elapsed} (left {eta})") {
         bar.set_style(style);
     }
-    let options = AskOptions { strategy, guided: !args.unguided, ..AskOptions::default() };
-    let mut asked = 0;
+    let first_seed = args.rooms_seed.wrapping_mul(ROOMS_PER_SEED) % FIRST_TRAINING_SEED;
     for room_index in 0.. {
-        if asked == args.count {
+        if left.all() == 0 {
             break;
         }
         ensure!(room_index < ROOMS_PER_SEED, "too few questions in {ROOMS_PER_SEED} rooms");
         let seed = first_seed + room_index;
         let room = generate(seed, &RoomConfig::of(args.difficulty));
-        let (scene, seen) = make_scene(&room, &args.sensing.apply(RecordConfig::default()))?;
+        let (scene, seen) = observed(&room, args)?;
         let cloud = scene.surface();
         let clusters = proposals(&cloud, &shell_mask(&cloud), PROPOSAL_RADIUS_M, PROPOSAL_POINTS);
+        let bounds = scene.bounds().with_context(|| format!("room {seed}: nothing was fused"))?;
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         reasoner.reset();
-        let mix = TaskMix::default();
-        for question in questions(&room, &seen, seed, QUESTIONS_PER_ROOM, &mix).into_iter().take(args.count - asked) {
-            let bounds = scene.bounds().unwrap_or(vantage_scene::Aabb { min: [0.0; 3], max: [0.0; 3] });
-            let prompt =
-                question.prompt(&mut |i| vantage_model::TextBox::from_box(&room.objects[i].bbox, &bounds).to_string());
+        for question in left.questions(&room, &seen, args) {
+            let mut write_box = |i: usize| {
+                room.objects.get(i).map_or_else(String::new, |o| TextBox::from_box(&o.bbox, &bounds).to_string())
+            };
+            let prompt = question.prompt(&mut write_box);
             let answer = reasoner.ask(&scene, &prompt, &options, &mut |_| ControlFlow::Continue(()))?;
-            let kind = format!("{}/{}", question.task, question.subtype);
-            let tally = tallies.entry(kind.clone()).or_default();
-            tally.count += 1;
-            tally.in_grammar += usize::from(answer.grammar_valid);
-            let mut best = None;
-            if question.task == Task::Grounding && question.subtype != "none" {
-                let truth = room.objects[question.targets[0]].bbox;
-                let iou = answer.boxes.first().map_or(0.0, |b| b.bbox.iou(&truth));
-                best = Some(iou);
-                tally.grounded += 1;
-                tally.at_25 += usize::from(iou >= 0.25);
-                tally.at_50 += usize::from(iou >= 0.5);
-                tally.random_25 += usize::from(random_proposal_iou(&clusters, &truth, &mut rng) >= 0.25);
-            } else {
-                tally.answered += 1;
-                tally.right += usize::from(answer.grammar_valid && exact_match(&answer.answer, &question.answers));
-                if let Some(first) = question.answers.first() {
-                    majority.add(&kind, first);
-                }
+            let parsed = if answer.grammar_valid { parse(&answer.raw).ok() } else { None };
+            let boxes: Vec<OrientedBox> = answer.boxes.iter().map(|b| b.bbox).collect();
+            let sureness: Vec<f64> = answer.boxes.iter().map(|b| f64::from(b.score)).collect();
+            let said = Said { parsed: parsed.as_ref(), boxes: &boxes, sureness: &sureness };
+            let scored = score(&question, &room, &said);
+            let iou = scored.values.iter().find(|(name, _)| *name == "iou").map(|(_, iou)| *iou);
+            let mut baseline = Vec::new();
+            if let (Some(_), Some(truth)) = (iou, question.boxes(&room).first()) {
+                let random = random_proposal_iou(&clusters, truth, &mut rng);
+                baseline.extend(accuracy_at(&[random], RANDOM_OVERLAP).map(|x| ("random_acc_25", x)));
             }
             if args.samples {
                 let sample = Sample {
                     kind: "sample",
                     id: &question.id,
+                    task: question.task,
+                    subtype: question.subtype,
                     question: &prompt,
                     expected: &question.answers,
                     raw: &answer.raw,
-                    iou: best,
+                    iou,
                 };
                 stdout::print(&serde_json::to_string(&sample)?)?;
             }
-            asked += 1;
+            scores.add(&question, seed, scored, &baseline);
             bar.inc(1);
         }
     }
     bar.finish_and_clear();
-    let mut records: Vec<Record> =
-        tallies.iter().map(|(kind, t)| record("eval_type", Some(kind.clone()), t, majority.right(kind))).collect();
-    let mut all = Tally::default();
-    for t in tallies.values() {
-        all.count += t.count;
-        all.in_grammar += t.in_grammar;
-        all.answered += t.answered;
-        all.right += t.right;
-        all.grounded += t.grounded;
-        all.at_25 += t.at_25;
-        all.at_50 += t.at_50;
-        all.random_25 += t.random_25;
-    }
-    records.push(record("eval", None, &all, majority.right_in_all()));
-    print(&records, args.json)
+    print(&scores.report(), args.json)
 }
 
-fn record(kind: &'static str, question_type: Option<String>, t: &Tally, majority_right: usize) -> Record {
-    let share = |part: usize, of: usize| (of > 0).then(|| part as f64 / of as f64);
-    Record {
-        kind,
-        question_type,
-        count: t.count,
-        grammar: share(t.in_grammar, t.count).unwrap_or(0.0),
-        exact_match: share(t.right, t.answered),
-        majority_exact_match: share(majority_right, t.answered),
-        acc_25: share(t.at_25, t.grounded),
-        acc_50: share(t.at_50, t.grounded),
-        random_acc_25: share(t.random_25, t.grounded),
+/// The room's map as it is recorded and disturbed, and which objects the whole walk shows well: what is asked does not depend
+/// on the disturbance.
+fn observed(room: &Room, args: &EvalArgs) -> Result<(Scene, Vec<bool>)> {
+    let config = args.sensing.apply(RecordConfig::default());
+    let disturbance = Disturbance { drop_views: args.drop_views, depth_noise: args.depth_noise };
+    let (scene, seen) = make_scene(room, &config)?;
+    if disturbance.is_none() {
+        return Ok((scene, seen));
     }
+    let mut scene = Scene::new(scene_config())?;
+    for frame in disturb(&record(room, &config).frames, &disturbance, room.seed)? {
+        scene.fuse(&frame)?;
+    }
+    Ok((scene, seen))
 }
 
-fn print(records: &[Record], json: bool) -> Result<()> {
-    if json {
-        for record in records {
-            stdout::print(&serde_json::to_string(record)?)?;
+/// How many questions are still to be asked: in all, or of each task.
+struct Left {
+    in_all: usize,
+    by_task: Vec<(Task, usize)>,
+}
+
+impl Left {
+    fn new(args: &EvalArgs) -> Self {
+        if args.per_task {
+            Self { in_all: 0, by_task: args.tasks.tasks().into_iter().map(|t| (t, args.count)).collect() }
+        } else {
+            Self { in_all: args.count, by_task: Vec::new() }
         }
-        return Ok(());
     }
-    let percent = |x: Option<f64>| x.map_or_else(|| "-".to_owned(), |x| format!("{:.1}", 100.0 * x));
-    stdout::print(&format!(
-        "{:<20} {:>6} {:>8} {:>12} {:>9} {:>9} {:>9} {:>16}",
-        "type", "count", "grammar", "exact match", "majority", "acc@0.25", "acc@0.5", "random acc@0.25"
-    ))?;
-    for r in records {
-        stdout::print(&format!(
-            "{:<20} {:>6} {:>8} {:>12} {:>9} {:>9} {:>9} {:>16}",
-            r.question_type.as_deref().unwrap_or("all"),
-            r.count,
-            percent(Some(r.grammar)),
-            percent(r.exact_match),
-            percent(r.majority_exact_match),
-            percent(r.acc_25),
-            percent(r.acc_50),
-            percent(r.random_acc_25)
-        ))?;
+
+    fn all(&self) -> usize {
+        self.in_all + self.by_task.iter().map(|(_, n)| n).sum::<usize>()
     }
-    Ok(())
+
+    /// The next room's questions.
+    fn questions(&mut self, room: &Room, seen: &[bool], args: &EvalArgs) -> Vec<Question> {
+        let mut out = questions(room, seen, room.seed, QUESTIONS_PER_ROOM.min(self.in_all), &args.tasks);
+        self.in_all -= out.len();
+        for (task, left) in self.by_task.iter_mut().filter(|(_, left)| *left > 0) {
+            let mut own = questions(room, seen, room.seed, QUESTIONS_PER_TASK.min(*left), &TaskMix::only(*task));
+            *left -= own.len();
+            own.iter_mut().for_each(|q| q.id = format!("{}-{task}", q.id));
+            out.append(&mut own);
+        }
+        out
+    }
 }

@@ -42,7 +42,7 @@ pub(super) const SUBTYPES: [(Task, &str, u32); 33] = [
     (Task::Dialogue, "there", 2),
     (Task::Dialogue, "show", 2),
     (Task::Dialogue, "which", 2),
-    (Task::Planning, "light", 2),
+    (Task::Planning, "light", 5),
     (Task::Planning, "rest", 2),
     (Task::Planning, "tidy", 2),
     (Task::Planning, "bring", 1),

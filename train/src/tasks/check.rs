@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::ask::SUBTYPES;
 use super::question::plain;
 use super::{Question, Span, Task, TaskMix, questions, write};
-use crate::rooms::{CLASS_NAMES, COLORS, Room, RoomConfig, generate};
+use crate::rooms::{CLASS_NAMES, COLORS, Difficulty, Room, RoomConfig, generate};
 
 /// Questions of `task` about the rooms of the first seeds.
 pub(super) fn asked(task: Task, rooms: u64) -> Vec<(Room, Question)> {
@@ -15,7 +15,13 @@ pub(super) fn asked(task: Task, rooms: u64) -> Vec<(Room, Question)> {
 fn ask(mix: &TaskMix, rooms: u64, count: usize) -> Vec<(Room, Question)> {
     (0..rooms)
         .flat_map(|seed| {
-            let room = generate(seed, &RoomConfig::default());
+            // mostly as they are trained on
+            let difficulty = match seed % 5 {
+                3 => Difficulty::Hard,
+                4 => Difficulty::Easy,
+                _ => Difficulty::Default,
+            };
+            let room = generate(seed, &RoomConfig::of(difficulty));
             let seen = vec![true; room.objects.len()];
             questions(&room, &seen, seed, count, mix).into_iter().map(|q| (room.clone(), q)).collect::<Vec<_>>()
         })

@@ -122,9 +122,7 @@ mod tests {
             assert!((2..=8).contains(&given.len()), "{text}");
             let on_floor = |i: &usize| {
                 let o = &room.objects[*i];
-                let low = o.bbox.center[2] - 0.5 * o.bbox.size[2];
-                let built_in = ["door", "window", "curtain", "picture", "mirror"].contains(&o.class);
-                o.supported_by.is_none() && low < 0.1 && !built_in
+                o.supported_by.is_none() && !o.is_hung()
             };
             let expected: Vec<usize> = match q.subtype {
                 "floor" => (0..room.objects.len()).filter(on_floor).collect(),

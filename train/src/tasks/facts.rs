@@ -5,7 +5,7 @@
 use std::cmp::Ordering;
 
 use super::words::thing;
-use crate::rooms::{CLASS_NAMES, Object, Room};
+use crate::rooms::{Object, Room};
 
 /// One distance is clearly less than another when it is by this much, metres.
 const CLEARLY_NEARER_M: f64 = 0.3;
@@ -15,10 +15,8 @@ const NEXT_TO_M: f64 = 0.6;
 const CLEARLY_LARGER: f64 = 1.6;
 /// One is clearly taller when it is by this factor, and by this much, metres.
 const CLEARLY_TALLER: (f64, f64) = (1.15, 0.12);
-/// What begins lower than this above the floor stands on it, metres.
-const ON_FLOOR_M: f64 = 0.1;
-/// Parts of the building, or hung on it; nobody says that they stand on the floor.
-const PARTS_OF_WALLS: [&str; 6] = ["door", "window", "curtain", "curtains", "picture", "mirror"];
+/// What is fixed to a wall may have its middle this far outside the floor of its room, metres.
+const IN_WALL_M: f64 = 0.1;
 /// Between two: within this of the line that joins them, metres, and in the middle part of it; and clear of others to here.
 const BETWEEN_M: (f64, f64) = (0.35, 0.7);
 const BETWEEN_SHARE: (f64, f64) = (0.2, 0.8);
@@ -44,7 +42,8 @@ pub(super) struct Facts<'a> {
 impl<'a> Facts<'a> {
     /// `seen[i]`: whether object i was observed well; classes with an instance that was not are left out.
     pub(super) fn new(room: &'a Room, seen: &[bool]) -> Self {
-        let known = CLASS_NAMES
+        let known = room
+            .class_names
             .iter()
             .map(|&class| (class, in_order(room.objects.iter().filter(|o| o.class == class))))
             .filter(|(_, objects)| objects.iter().all(|o| seen.get(o.id).copied().unwrap_or(false)))
@@ -60,11 +59,6 @@ impl<'a> Facts<'a> {
     /// All instances of a class; `None` when some were not seen.
     pub(super) fn of(&self, class: &str) -> Option<&[&'a Object]> {
         self.known.iter().find(|(known, _)| *known == class).map(|(_, objects)| objects.as_slice())
-    }
-
-    /// The one instance of a class.
-    pub(super) fn only(&self, class: &str) -> Option<&'a Object> {
-        self.of(class).filter(|all| all.len() == 1).map(|all| all[0])
     }
 
     /// All objects of known classes.
@@ -97,8 +91,21 @@ impl<'a> Facts<'a> {
         if let Some(host) = o.supported_by.and_then(|i| self.room.objects.get(i)) {
             return Rest::On(host);
         }
-        let built_in = PARTS_OF_WALLS.contains(&o.class);
-        if built_in || bottom(o) > ON_FLOOR_M { Rest::Wall } else { Rest::Floor }
+        if o.is_hung() { Rest::Wall } else { Rest::Floor }
+    }
+
+    /// Which room of the flat the object is in.
+    fn region(&self, o: &Object) -> Option<usize> {
+        let c = center(o);
+        self.room
+            .regions
+            .iter()
+            .position(|r| (0..2).all(|k| c[k] > r.min[k] - IN_WALL_M && c[k] < r.max[k] + IN_WALL_M))
+    }
+
+    /// Whether no wall is between the two.
+    pub(super) fn same_room(&self, a: &Object, b: &Object) -> bool {
+        self.region(a).is_some_and(|region| self.region(b) == Some(region))
     }
 
     /// Whether the object stands on the floor.
@@ -130,7 +137,11 @@ impl<'a> Facts<'a> {
         if level == Rest::Wall {
             return None;
         }
-        let others = self.room.objects.iter().filter(|other| other.id != o.id && self.rest(other) == level);
+        let others = self
+            .room
+            .objects
+            .iter()
+            .filter(|other| other.id != o.id && self.rest(other) == level && self.same_room(o, other));
         let mut by_gap: Vec<(f64, &Object)> = others.map(|other| (gap(o, other), other)).collect();
         by_gap.sort_by(|a, b| a.0.total_cmp(&b.0));
         let (least, best) = *by_gap.first()?;
@@ -140,6 +151,9 @@ impl<'a> Facts<'a> {
 
     /// The one thing on the floor between two others.
     pub(super) fn between(&self, a: &Object, b: &Object) -> Option<&'a Object> {
+        if !self.same_room(a, b) {
+            return None;
+        }
         let (from, to) = (center(a), center(b));
         let along = [to[0] - from[0], to[1] - from[1]];
         let length = along[0].hypot(along[1]);
@@ -173,11 +187,6 @@ pub(super) fn in_order<'a>(objects: impl IntoIterator<Item = &'a Object>) -> Vec
 /// The centre on the floor plan, metres.
 pub(super) fn center(o: &Object) -> [f64; 2] {
     [o.bbox.center[0], o.bbox.center[1]]
-}
-
-/// Height of the lowest point above the floor, metres.
-pub(super) fn bottom(o: &Object) -> f64 {
-    o.bbox.center[2] - 0.5 * o.bbox.size[2]
 }
 
 /// Distance between the centres on the floor plan, metres.

@@ -13,6 +13,8 @@ use crate::rooms::Object;
 
 /// Things that are fetched, of one room.
 const BRING: usize = 4;
+/// Small, and yet not carried around.
+const FIXTURES: [&str; 5] = ["toilet", "sink", "counter", "floor mat", "bathtub"];
 /// Furniture that things are brought to: at least this wide along its longer side, metres.
 const LARGE_M: f64 = 0.7;
 
@@ -28,14 +30,14 @@ struct Goal {
 }
 
 const BEDS: &[&str] = &["bed"];
-const SOFT: &[&str] = &["sofa", "armchair", "couch", "bed"];
-const SEATS: &[&str] = &["sofa", "armchair", "couch", "chair", "bench"];
+const SOFT: &[&str] = &["sofa", "bed", "bench", "ottoman"];
+const SEATS: &[&str] = &["sofa", "chair", "bench", "stool", "ottoman"];
 const DESKS: &[&str] = &["desk", "table"];
-const SCREENS: &[&str] = &["monitor", "laptop", "computer"];
-const RUBBISH: &[&str] = &["box", "bag", "bottle"];
+const SCREENS: &[&str] = &["monitor", "laptop"];
+const RUBBISH: &[&str] = &["box", "bag", "vase"];
 
 /// The wishes, by what they are about.
-const GOALS: [Goal; 12] = [
+const GOALS: [Goal; 13] = [
     Goal {
         subtype: "light",
         first: &["lamp"],
@@ -64,6 +66,17 @@ const GOALS: [Goal; 12] = [
         second: DESKS,
         wishes: ["I want to work with more light.", "It is too dark to work.", "I need light for my work."],
         steps: &[("go to", 1), ("turn on", 1), ("go to", 2)],
+    },
+    Goal {
+        subtype: "light",
+        first: &["curtain"],
+        second: &["window"],
+        wishes: [
+            "I want more light from the window.",
+            "It is too dark to look out of the window.",
+            "I want to look out.",
+        ],
+        steps: &[("go to", 1), ("open", 1), ("go to", 2)],
     },
     Goal {
         subtype: "rest",
@@ -109,8 +122,8 @@ const GOALS: [Goal; 12] = [
     },
     Goal {
         subtype: "tidy",
-        first: &["books", "book"],
-        second: &["bookshelf", "shelf"],
+        first: &["books"],
+        second: &["bookshelf"],
         wishes: ["Tidy up the {1}.", "Put the {1} where they belong.", "Clear away the {1}."],
         steps: &[("go to", 1), ("take", 1), ("go to", 2), ("put it on", 2)],
     },
@@ -123,7 +136,7 @@ const GOALS: [Goal; 12] = [
     },
     Goal {
         subtype: "tidy",
-        first: &["potted plant", "plant"],
+        first: &["potted plant"],
         second: &["window", "sink"],
         wishes: ["Take care of the {1}.", "The {1} needs light and water.", "Look after the {1}."],
         steps: &[("go to", 1), ("take", 1), ("go to", 2), ("put it next to", 2)],
@@ -132,16 +145,29 @@ const GOALS: [Goal; 12] = [
 
 pub(super) fn all(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> Vec<Question> {
     let mut out = Vec::new();
+    let named = facts.named();
     for goal in &GOALS {
-        let one_of = |classes: &[&str]| classes.iter().find_map(|class| facts.only(class));
-        let (Some(first), Some(second)) = (one_of(goal.first), one_of(goal.second)) else { continue };
+        let Some((first, first_name)) = one_of(&named, goal.first, rng) else { continue };
+        let Some((second, second_name)) = one_of(&named, goal.second, rng) else { continue };
         let wish = goal.wishes.choose(rng).copied().unwrap_or(goal.wishes[0]);
-        let wish = wish.replace("{1}", first.class).replace("{2}", second.class);
-        let names = [first.class, second.class];
-        out.push(plan(goal.subtype, &wish, [first, second], names, goal.steps, rng));
+        let mut wish = wish.replace("{1}", &first_name).replace("{2}", &second_name);
+        // which of several is meant
+        for (name, classes) in [(&first_name, goal.first), (&second_name, goal.second)] {
+            let several = facts.objects().filter(|o| classes.contains(&o.class)).count() > 1;
+            if several && !wish.contains(name.as_str()) {
+                wish += &format!(" Use the {name}.");
+            }
+        }
+        out.push(plan(goal.subtype, &wish, [first, second], [&first_name, &second_name], goal.steps, rng));
     }
     out.extend(bring(facts, rng));
     out
+}
+
+/// One of the named objects of `classes`.
+fn one_of<'a>(named: &[(&'a Object, String)], classes: &[&str], rng: &mut ChaCha8Rng) -> Option<(&'a Object, String)> {
+    let fitting: Vec<&(&Object, String)> = named.iter().filter(|(o, _)| classes.contains(&o.class)).collect();
+    fitting.choose(rng).map(|(o, name)| (*o, name.clone()))
 }
 
 fn bring(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> Vec<Question> {
@@ -150,7 +176,8 @@ fn bring(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> Vec<Question> {
     let named = facts.named();
     let places = named.iter().filter(|(o, _)| large(o)).collect::<Vec<_>>();
     let mut out = Vec::new();
-    for (thing, name) in a_few(named.iter().filter(|(o, _)| is_small(o) && !facts.has_loads(o)).collect(), BRING, rng) {
+    let is_carried = |o: &Object| is_small(o) && !facts.has_loads(o) && !o.is_hung() && !FIXTURES.contains(&o.class);
+    for (thing, name) in a_few(named.iter().filter(|(o, _)| is_carried(o)).collect(), BRING, rng) {
         let Some((place, place_name)) = places.choose(rng) else { continue };
         if thing.supported_by == Some(place.id) {
             continue;

@@ -104,6 +104,9 @@ fn stands<'a>(facts: &Facts<'a>, rng: &mut ChaCha8Rng) -> Vec<Stand<'a>> {
             break;
         }
         let ((at, at_name), (to, to_name)) = (&floor[i], &floor[j]);
+        if !facts.same_room(at, to) {
+            continue;
+        }
         let length = distance(at, to);
         let direction = [(center(to)[0] - center(at)[0]) / length, (center(to)[1] - center(at)[1]) / length];
         let beside = rng.random::<bool>();
@@ -162,7 +165,7 @@ fn what(facts: &Facts<'_>, stand: &Stand<'_>, rng: &mut ChaCha8Rng) -> Vec<Quest
             .room
             .objects
             .iter()
-            .filter(|o| apart_deg(stand.angle_deg(o), middle) < NEARLY_WITHIN_DEG)
+            .filter(|o| facts.same_room(o, stand.at) && apart_deg(stand.angle_deg(o), middle) < NEARLY_WITHIN_DEG)
             .map(|o| (stand.distance(o), o))
             .collect();
         near.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -200,7 +203,7 @@ fn what(facts: &Facts<'_>, stand: &Stand<'_>, rng: &mut ChaCha8Rng) -> Vec<Quest
 fn others<'a>(facts: &Facts<'a>, stand: &Stand<'_>) -> Vec<(&'a Object, String)> {
     let told = [stand.at.id, stand.faced.id];
     let far = |o: &Object| (NEAREST_M..FARTHEST_M).contains(&stand.distance(o));
-    facts.named().into_iter().filter(|(o, _)| !told.contains(&o.id) && far(o)).collect()
+    facts.named().into_iter().filter(|(o, _)| !told.contains(&o.id) && far(o) && facts.same_room(o, stand.at)).collect()
 }
 
 /// "left" or "right", when it is clear.
@@ -212,7 +215,7 @@ fn side_of(stand: &Stand<'_>, o: &Object) -> Option<&'static str> {
 
 fn how_many(facts: &Facts<'_>, stand: &Stand<'_>, rng: &mut ChaCha8Rng) -> Vec<Question> {
     let mut out = Vec::new();
-    for (class, objects) in facts.classes() {
+    for (class, objects) in facts.classes().filter(|(_, all)| all.iter().all(|o| facts.same_room(o, stand.at))) {
         let sides: Option<Vec<&str>> = objects.iter().map(|o| side_of(stand, o)).collect();
         let Some(sides) = sides.filter(|s| !s.is_empty()) else { continue };
         let side = if rng.random() { "left" } else { "right" };
@@ -332,13 +335,19 @@ mod tests {
             match q.subtype {
                 "what" => {
                     let asked = &text[s.text.as_deref().unwrap().len()..];
+                    let at = room.objects[*q.referents.last().unwrap()].bbox.center;
+                    let region = room.regions.iter().find(|r| (0..2).all(|k| at[k] >= r.min[k] && at[k] <= r.max[k]));
+                    let region = region.unwrap();
+                    let together = |o: &Object| {
+                        (0..2).all(|k| o.bbox.center[k] > region.min[k] - 0.1 && o.bbox.center[k] < region.max[k] + 0.1)
+                    };
                     let inside = |(ahead, left): (f64, f64)| match asked {
                         t if t.contains("left") => left > ahead.abs(),
                         t if t.contains("right") => -left > ahead.abs(),
                         t if t.contains("behind") => -ahead > left.abs(),
                         _ => ahead > left.abs(),
                     };
-                    let nearest = room.objects.iter().filter(|o| inside(places[o.id])).min_by(|a, b| {
+                    let nearest = room.objects.iter().filter(|o| inside(places[o.id]) && together(o)).min_by(|a, b| {
                         let far = |o: &Object| places[o.id].0.hypot(places[o.id].1);
                         far(a).total_cmp(&far(b))
                     });
