@@ -74,8 +74,9 @@ mod tests {
         let mut tilted = wall(2.0);
         tilted.facing.fill(0.2);
         let angle = 0.2f64.acos();
-        let expected =
-            0.0012 + 0.0019 * 1.6f64.powi(2) + 0.0001 / 2.0f64.sqrt() * (angle / (1.570_796 - angle)).powi(2);
+        let expected = 0.0012
+            + 0.0019 * 1.6f64.powi(2)
+            + 0.0001 / 2.0f64.sqrt() * (angle / (std::f64::consts::FRAC_PI_2 - angle)).powi(2);
         let (_, spread, _) = statistics(&read_with(StructuredLight, &tilted));
         assert!((spread / expected - 1.0).abs() < 0.1, "{spread}, not {expected}");
     }
