@@ -10,6 +10,7 @@ mod attention;
 mod branches;
 mod cache;
 mod layer;
+mod packed;
 mod rope;
 
 use burn::module::Module;
@@ -19,6 +20,7 @@ use burn::tensor::{Device, Int, Tensor};
 pub use branches::Branches;
 pub use cache::{KvCache, LayerCache};
 pub use layer::DecoderLayer;
+pub use packed::PackedRow;
 pub use rope::{Position3, RotaryTable};
 
 use crate::config::DecoderConfig;
@@ -133,6 +135,30 @@ impl Decoder {
             row.extend(std::iter::repeat_n(false, tokens));
         }
         cache.text_tokens += tokens;
+        self.norm.forward(x)
+    }
+
+    /// Reads rows of several texts each after what `cache` holds: a text sees what is cached and itself alone, from position 1.
+    /// `rows`: one a batch row, the lengths of its texts in order, which together are at most the tokens of `ids`; what lies
+    /// behind them is padding. `cache` holds no text yet, and is of no use for more. `ids` and `added` as in
+    /// [`Self::read_text`].
+    pub fn read_packed(
+        &self,
+        ids: Tensor<2, Int>,
+        added: Option<Tensor<3>>,
+        rows: &[PackedRow],
+        cache: &mut KvCache,
+    ) -> Tensor<3> {
+        let [_, tokens] = ids.dims();
+        let device = ids.device();
+        let positions = packed::positions(rows, tokens);
+        let rotary = RotaryTable::by_row(&positions, rows.len(), self.head_width, self.rope_theta, &device);
+        let visible = packed::visible(rows, tokens, cache, self.group(), &device);
+        let mut x = self.embed_tokens.forward(ids);
+        if let Some(added) = added {
+            x = x + added;
+        }
+        let x = self.run(x, rotary, &visible, None, &mut cache.layers);
         self.norm.forward(x)
     }
 

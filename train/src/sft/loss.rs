@@ -6,6 +6,7 @@ use vantage_model::{ModelConfig, Network, PointSample, SceneInput, SpecialTokens
 
 use vantage_scene::OrientedBox;
 
+use super::packing::Packing;
 use crate::dataset::Batch;
 
 /// Share of each part in the total.
@@ -88,28 +89,24 @@ pub fn losses(
     let (plan, points) = network.encode_points(&samples, config, device);
     let (image, depth) = network.encode_views(&all_views, config, device);
     let (tokens, lengths) = network.scene_tokens(&scenes, &plan, &points, Some((&image, &depth)), device);
-    let mut cache = network.read_scenes(tokens, &lengths, 0).repeat_each(batch.questions);
+    let packing = Packing::of(&batch.rows, batch.scenes.len());
+    let mut cache = network.read_scenes(tokens, &lengths, 0).repeat_each(packing.rows_per_scene);
 
-    let longest = batch.rows.iter().map(|r| r.tokens.len()).max().unwrap_or(1) - 1;
-    let ids: Vec<i32> = batch
-        .rows
-        .iter()
-        .flat_map(|r| (0..longest).map(|t| r.tokens.get(t).copied().unwrap_or(special.pad) as i32))
-        .collect();
-    let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [batch.rows.len(), longest]), device);
+    let ids = TensorData::new(packing.ids(&batch.rows, special.pad), [packing.rows().len(), packing.tokens]);
+    let ids = Tensor::<2, Int>::from_data(ids, device);
     let padded = network.padded_points(&scenes, &plan, &points, device);
-    let queries = BoxQueries::of(batch, special, longest, padded.features.dims()[1], device);
+    let queries = BoxQueries::of(batch, special, padded.features.dims()[1], device);
     let (objects, naming) = named_objects(network, batch, &queries, &padded);
-    let added = focus_tokens(objects, batch, &queries, longest);
-    let hidden = network.decoder.read_text(ids, Some(added), &mut cache);
+    let added = focus_tokens(objects, batch, &queries, &packing);
+    let hidden = network.decoder.read_packed(ids, Some(added), packing.rows(), &mut cache);
     let width = hidden.dims()[2];
-    let flat = hidden.reshape([batch.rows.len() * longest, width]);
+    let flat = hidden.reshape([packing.len(), width]);
 
-    let text = text_loss(network, special, batch, flat.clone(), longest, device);
+    let text = text_loss(network, special, batch, flat.clone(), &packing, device);
     let point_class = point_class_loss(network, config, batch, points.fine.clone(), device);
     let contrast = contrast_loss(network, batch, &points, &image, plan.fine_ranges(), device);
 
-    let boxes = box_losses(network, batch, &queries, flat, &padded, device);
+    let boxes = box_losses(network, batch, &queries, &packing, flat, &padded, device);
     let total = text.clone()
         + point_class.clone() * WEIGHT_POINT_CLASS
         + boxes.pointing.clone() * WEIGHT_POINTING
@@ -137,7 +134,7 @@ fn text_loss(
     special: &SpecialTokens,
     batch: &Batch,
     flat: Tensor<2>,
-    longest: usize,
+    packing: &Packing,
     device: &Device,
 ) -> Tensor<1> {
     let (mut index, mut labels, mut weights) = (Vec::new(), Vec::new(), Vec::new());
@@ -154,7 +151,7 @@ fn text_loss(
                 (false, false) => TOKEN_THINK,
             };
             in_box = label == special.box_open || (in_box && label != special.box_close);
-            index.push((r * longest + t - 1) as i32);
+            index.push(packing.at(r, t - 1) as i32);
             labels.push(label as i32);
             weights.push(weight);
         }
@@ -255,8 +252,8 @@ fn contrast_loss(
 
 /// The `<obj>` of a batch.
 struct BoxQueries {
-    /// For each scene: (row of the flat hidden states, object).
-    at: Vec<Vec<(usize, usize)>>,
+    /// For each scene: text, place of the `<obj>` in it, object.
+    at: Vec<Vec<(usize, usize, usize)>>,
     /// Queries of the scene with the most, at least one.
     count: usize,
     /// `[scenes, count, points]`: 1 where a point belongs to the query's object.
@@ -264,18 +261,18 @@ struct BoxQueries {
 }
 
 impl BoxQueries {
-    fn of(batch: &Batch, special: &SpecialTokens, longest: usize, points: usize, device: &Device) -> Self {
+    fn of(batch: &Batch, special: &SpecialTokens, points: usize, device: &Device) -> Self {
         let mut at = vec![Vec::new(); batch.scenes.len()];
         for (r, row) in batch.rows.iter().enumerate() {
             let opens = (row.prompt..row.tokens.len()).filter(|&t| row.tokens[t] == special.box_open);
             for (t, &object) in opens.zip(&row.objects) {
-                at[row.scene].push((r * longest + t, object));
+                at[row.scene].push((r, t, object));
             }
         }
         let count = at.iter().map(Vec::len).max().unwrap_or(0).max(1);
         let mut own = vec![0.0f32; batch.scenes.len() * count * points];
         for (s, scene) in batch.scenes.iter().enumerate() {
-            for (q, &(_, object)) in at[s].iter().enumerate() {
+            for (q, &(_, _, object)) in at[s].iter().enumerate() {
                 let base = (s * count + q) * points;
                 for (i, &o) in scene.point_object.iter().enumerate() {
                     if o == object as i16 {
@@ -306,7 +303,7 @@ fn named_objects(
     let [scenes, count, width] = objects.dims();
     let (mut index, mut labels) = (Vec::new(), Vec::new());
     for (s, (scene, of_scene)) in batch.scenes.iter().zip(&queries.at).enumerate() {
-        for (q, &(_, object)) in of_scene.iter().enumerate() {
+        for (q, &(_, _, object)) in of_scene.iter().enumerate() {
             // what no point shows cannot be named
             if scene.point_object.contains(&(object as i16)) {
                 index.push((s * count + q) as i32);
@@ -325,24 +322,24 @@ fn named_objects(
     (objects, naming)
 }
 
-/// `[rows, longest, d_model]`: the object in focus of each token, the true one of the last `<obj>` before it; zero without.
-fn focus_tokens(objects: Tensor<3>, batch: &Batch, queries: &BoxQueries, longest: usize) -> Tensor<3> {
+/// `[rows, tokens, d_model]` of the packed rows: the object in focus of each token, the true one of the last `<obj>` before it;
+/// zero without.
+fn focus_tokens(objects: Tensor<3>, batch: &Batch, queries: &BoxQueries, packing: &Packing) -> Tensor<3> {
     let device = objects.device();
     let [scenes, count, width] = objects.dims();
     let table = Tensor::cat(vec![objects.reshape([scenes * count, width]), Tensor::zeros([1, width], &device)], 0);
     let none = (scenes * count) as i32;
-    let mut index = vec![none; batch.rows.len() * longest];
+    let mut index = vec![none; packing.len()];
     for (s, of_scene) in queries.at.iter().enumerate() {
         // in the order of the text: a later box takes the focus from an earlier one
-        for (q, &(open, _)) in of_scene.iter().enumerate() {
-            let (r, first) = (open / longest, open % longest + 1);
-            for t in first..longest.min(batch.rows[r].tokens.len()) {
-                index[r * longest + t] = (s * count + q) as i32;
+        for (q, &(r, open, _)) in of_scene.iter().enumerate() {
+            for t in open + 1..batch.rows[r].tokens.len().saturating_sub(1) {
+                index[packing.at(r, t)] = (s * count + q) as i32;
             }
         }
     }
-    let index = Tensor::<1, Int>::from_data(TensorData::new(index, [batch.rows.len() * longest]), &device);
-    table.select(0, index).reshape([batch.rows.len(), longest, width])
+    let index = Tensor::<1, Int>::from_data(TensorData::new(index, [packing.len()]), &device);
+    table.select(0, index).reshape([packing.rows().len(), packing.tokens, width])
 }
 
 struct BoxLosses {
@@ -357,6 +354,7 @@ fn box_losses(
     network: &Network,
     batch: &Batch,
     queries: &BoxQueries,
+    packing: &Packing,
     flat: Tensor<2>,
     padded: &vantage_model::PaddedPoints,
     device: &Device,
@@ -371,14 +369,14 @@ fn box_losses(
     for (s, scene) in batch.scenes.iter().enumerate() {
         let origin = scene_center(&scene.bounds);
         for q in 0..count {
-            let Some(&(row, object)) = queries.at[s].get(q) else {
+            let Some(&(text, token, object)) = queries.at[s].get(q) else {
                 index.push(rows as i32);
                 real.push(0.0);
                 center.extend([0.0f32; 3]);
                 log_size.extend([0.0f32; 3]);
                 continue;
             };
-            index.push(row as i32);
+            index.push(packing.at(text, token) as i32);
             real.push(1.0);
             let (c, s) = box_target(&scene.boxes[object], &origin);
             center.extend(c);

@@ -2,6 +2,7 @@
 
 pub mod grads;
 pub mod loss;
+mod packing;
 pub mod parallel;
 pub mod run;
 pub mod schedule;
