@@ -60,8 +60,12 @@ fn the_evaluation_ends_with_its_summary() {
     for share in ["grammar", "exact_match", "majority_exact_match", "acc_25", "acc_50", "random_acc_25"] {
         assert!(summary[share].as_f64().is_some_and(|x| (0.0..=1.0).contains(&x)), "{share}: {summary}");
     }
-    let counted: u64 = kinds.iter().map(|kind| kind["count"].as_u64().unwrap()).sum();
-    assert_eq!(counted, 12, "a line per question type: {kinds:?}");
+    for kind in ["eval_type", "eval_task"] {
+        let of_kind = kinds.iter().filter(|line| line["type"] == kind);
+        let counted: u64 = of_kind.map(|line| line["count"].as_u64().unwrap()).sum();
+        assert_eq!(counted, 12, "each question is in one line of {kind}: {kinds:?}");
+    }
+    assert!(summary["grammar_low"].as_f64() <= summary["grammar"].as_f64(), "{summary}");
     let again = run("vantage-train", &arguments).unwrap();
     assert_eq!(again.stdout, output.stdout, "the same rooms, questions and model");
 }

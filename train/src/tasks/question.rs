@@ -65,7 +65,11 @@ impl Question {
 
     /// Other accepted answers besides the one to write, or other references.
     pub(super) fn or(mut self, answers: impl IntoIterator<Item = String>) -> Self {
-        self.answers.extend(answers);
+        for answer in answers {
+            if !self.answers.contains(&answer) {
+                self.answers.push(answer);
+            }
+        }
         self
     }
 

@@ -66,8 +66,12 @@ impl Stand<'_> {
 
     /// The beginning of every chain.
     fn think(&self) -> Text {
-        let text = Text::new(if self.beside { "First, I stand at " } else { "First, I stand before " });
-        text.see(self.at).text(" and face ").see(self.faced).text(".")
+        let (before, behind) = if self.beside { ("stand at", "") } else { ("have", " behind me") };
+        Text::new(format!("First, I {before} "))
+            .see(self.at)
+            .text(format!("{behind} and face "))
+            .see(self.faced)
+            .text(".")
     }
 
     fn question(&self, subtype: &'static str, asked: Text, think: Text, answer: &str) -> Question {
