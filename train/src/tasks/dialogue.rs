@@ -10,7 +10,7 @@ use super::ask::a_few;
 use super::facts::{Facts, Rest};
 use super::grounding::here;
 use super::question::{Text, pick};
-use super::words::{a, does, is, is_plural, it, it_is, plural, thing};
+use super::words::{a, does, is, is_plural, it, it_is, plural, thing, this_is};
 use super::{Question, Task};
 use crate::data::Turn;
 use crate::rooms::Object;
@@ -119,8 +119,11 @@ fn show(o: &Object, name: &str, rng: &mut ChaCha8Rng) -> Question {
     } else {
         vec![is_there(o, name, rng)]
     };
-    let think =
-        meant("this", name).see(o).text(format!(". Then I check that this is the one. So this {is} the {}.", thing(o)));
+    let think = meant("this", name).see(o).text(format!(
+        ". Then I check that this is the one. So {} the {}.",
+        this_is(o.class),
+        thing(o)
+    ));
     dialogue("show", turns, pick(rng, &forms), think, here(o)).at(vec![o.id])
 }
 

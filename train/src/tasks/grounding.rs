@@ -10,7 +10,7 @@ use super::ask::a_few;
 use super::facts::{Facts, Rest, larger, most, taller};
 use super::qa::{enumerate, missing_color, search};
 use super::question::{Text, pick};
-use super::words::{a_thing, capital, is, it, plural, thing};
+use super::words::{a_thing, capital, is, it, plural, thing, this_is};
 use super::{Question, Task};
 use crate::rooms::{COLORS, Object};
 
@@ -61,7 +61,7 @@ fn attributes(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> Vec<Question> {
     for (o, name) in facts.named() {
         let phrase = if name == o.class && rng.random::<f64>() < COLORED_SHARE { thing(o) } else { name };
         let think = search(&format!("the {phrase}"), o.class, &[o], true, o.color);
-        let think = think.text(format!(" So this {} the {phrase}.", is(o.class)));
+        let think = think.text(format!(" So {} the {phrase}.", this_is(o.class)));
         out.push(single("attribute", find(&format!("the {phrase}"), is(o.class), rng), think, o));
     }
     out

@@ -50,6 +50,12 @@ impl TaskMix {
         Self(std::array::from_fn(|i| u32::from(Task::ALL[i] == task)))
     }
 
+    /// These tasks alone, with their shares.
+    #[must_use]
+    pub fn keep(&self, tasks: &[Task]) -> Self {
+        Self(std::array::from_fn(|i| if tasks.contains(&Task::ALL[i]) { self.0[i] } else { 0 }))
+    }
+
     /// The tasks with a share, in the order of [`Task::ALL`].
     pub fn tasks(&self) -> Vec<Task> {
         Task::ALL.into_iter().filter(|t| self.share(*t) > 0).collect()

@@ -41,6 +41,11 @@ pub(super) fn is(class: &str) -> &'static str {
     if is_plural(class) { "are" } else { "is" }
 }
 
+/// "this is" or "these are".
+pub(super) fn this_is(class: &str) -> &'static str {
+    if is_plural(class) { "these are" } else { "this is" }
+}
+
 /// "it" or "them".
 pub(super) fn it(class: &str) -> &'static str {
     if is_plural(class) { "them" } else { "it" }

@@ -12,8 +12,13 @@ use crate::tasks::{Question, Task, TaskMix, questions, write};
 
 /// An object may be asked about when it covers this share of some frame of a walk.
 const SEEN_SHARE: f64 = 0.003;
+/// What a box stands between.
+const BOX_OPEN: &str = "<obj>";
+const BOX_CLOSE: &str = "</obj>";
 /// What stands between a subject and what is said of it.
-const COPULAS: [&str; 4] = [" is ", " are ", ": ", " answer "];
+const COPULAS: [&str; 5] = [" is ", " are ", ": ", " answer ", " turn "];
+/// What stands behind the answer where two things were compared.
+const COMPARED: [&str; 3] = [" nearer to ", " larger.", " taller."];
 /// What stands before a place or a thing and is no part of its name.
 const BEFORE_NAMES: [&str; 4] = ["on ", "in ", "at ", "the "];
 
@@ -62,7 +67,7 @@ impl Writer for Templates {
     }
 
     fn derive(&self, draft: &Draft, think: &str, _: &mut Spent) -> Result<String, WriteError> {
-        Ok(stated(draft.task, last_step(think)))
+        Ok(derived(draft.task, think))
     }
 
     fn interrupt(&self) {}
@@ -76,8 +81,16 @@ fn drafts_of(room: &Room, bounds: &Aabb, seed: u64, count: usize) -> Vec<Draft> 
     let seen: Vec<bool> = (0..room.objects.len())
         .map(|o| recording.visible_pixels.iter().any(|pixels| f64::from(pixels[o]) >= fewest))
         .collect();
-    let asked = questions(room, &seen, seed.wrapping_add(room.seed), count, &TaskMix::default());
+    let asked = questions(room, &seen, seed.wrapping_add(room.seed), count, &stated_tasks());
     asked.into_iter().map(|q| draft(room, bounds, q)).collect()
+}
+
+/// The tasks whose last step states the whole answer, so that it can be derived again; captions and plans only name what they
+/// are about.
+fn stated_tasks() -> TaskMix {
+    let all = TaskMix::default();
+    let stated = [Task::Qa, Task::Situated, Task::Grounding, Task::Dialogue];
+    all.keep(&stated)
 }
 
 fn draft(room: &Room, bounds: &Aabb, question: Question) -> Draft {
@@ -97,10 +110,30 @@ fn draft(room: &Room, bounds: &Aabb, question: Question) -> Draft {
     }
 }
 
+/// The answer that follows from the thought of a template: of a description the boxes that it found last, as many as its last step
+/// says, else what that step states.
+fn derived(task: Task, think: &str) -> String {
+    let step = last_step(think);
+    let stated = stated(task, step);
+    let found: Vec<&str> = think.split(BOX_OPEN).skip(1).filter_map(|rest| rest.split(BOX_CLOSE).next()).collect();
+    if task != Task::Grounding || stated == "none" || found.is_empty() {
+        return stated;
+    }
+    let count = step.split_whitespace().find_map(|word| word.parse::<usize>().ok()).unwrap_or(1);
+    let last = &found[found.len().saturating_sub(count)..];
+    last.iter().map(|numbers| format!("{BOX_OPEN}{numbers}{BOX_CLOSE}")).collect::<Vec<_>>().join(", ")
+}
+
 /// What the last step of a template states: for a short answer what stands behind its last `is`, else all of it.
 fn stated(task: Task, last_step: &str) -> String {
-    let step = without_cue(last_step).trim().trim_end_matches('.');
+    let whole = without_cue(last_step).trim();
+    let step = whole.trim_end_matches('.');
     let short = matches!(task, Task::Qa | Task::Situated | Task::Grounding | Task::Dialogue);
+    let compared = COMPARED.iter().any(|words| whole.contains(words));
+    let subject = [" is ", " are "].iter().filter_map(|copula| step.find(copula)).min();
+    if let (true, true, Some(end)) = (task == Task::Qa, compared, subject) {
+        return step[..end].trim_start_matches("the ").to_owned();
+    }
     let cut = COPULAS.iter().filter_map(|copula| step.rfind(copula).map(|at| at + copula.len())).max();
     let mut out = if short { &step[cut.unwrap_or(0)..] } else { step };
     while let Some(rest) = BEFORE_NAMES.iter().find_map(|word| out.strip_prefix(word)).filter(|_| short) {
@@ -112,7 +145,7 @@ fn stated(task: Task, last_step: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::engine::filters::{MIN_SIMILARITY, agreement, check};
+    use crate::data::engine::filters::{MIN_SIMILARITY, agreement, check, written};
 
     #[test]
     fn the_last_step_is_read() {
@@ -122,6 +155,10 @@ mod tests {
             ("So the answer is yes.", "yes"),
             ("So the books are on the floor.", "floor"),
             ("So this is the red chair.", "red chair"),
+            ("So the lamp is nearer to the bed.", "lamp"),
+            ("So the books are taller.", "books"),
+            ("So the lamp is on the counter.", "counter"),
+            ("So to face the desk I turn left.", "left"),
         ] {
             assert_eq!(stated(Task::Qa, step), answer);
         }
@@ -145,13 +182,13 @@ mod tests {
                     continue;
                 }
             };
-            let derived = writer.derive(draft, &parsed.think_text(), &mut Spent::default()).unwrap();
+            let derived = writer.derive(draft, &written(&parsed.think), &mut Spent::default()).unwrap();
             assert!(agreement(&parsed, &derived) >= MIN_SIMILARITY, "{derived}: {}", draft.text);
             kept += 1;
             crossed += usize::from(
                 draft.answers != other.answers && {
-                    let step = vantage_model::grammar::parse(&other.text).unwrap().think_text();
-                    agreement(&parsed, &stated(draft.task, last_step(&step))) >= MIN_SIMILARITY
+                    let thought = written(&vantage_model::grammar::parse(&other.text).unwrap().think);
+                    agreement(&parsed, &super::derived(draft.task, &thought)) >= MIN_SIMILARITY
                 },
             );
         }
