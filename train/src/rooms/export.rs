@@ -376,7 +376,7 @@ mod tests {
         assert!(truth["objects"][0]["box"]["size"][2].as_f64().unwrap() > 0.0);
         for line in fs::read_to_string(a.join(QUESTIONS_FILE)).unwrap().lines() {
             let q: serde_json::Value = serde_json::from_str(line).unwrap();
-            assert!(Task::ALL.iter().any(|task| q["type"] == task.name()), "{}", q["type"]);
+            assert!(Task::ALL.iter().any(|task| q["type"] == task.name()), "{line}");
             assert!(q["answers"][0].is_string() && q["boxes"].is_array() && q["id"].is_string());
         }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing else is left");

@@ -22,9 +22,9 @@ const ANCHORS: usize = 4;
 pub(super) fn all(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> Vec<Question> {
     let mut out = Vec::new();
     let floor: Vec<&Object> = facts.room.objects.iter().filter(|o| facts.on_floor(o)).collect();
-    out.extend(of(facts, "floor", "stands on the floor", "things on the floor", &floor, rng));
+    out.extend(of(facts, "floor", "stands on the floor", &floor, rng));
     let raised: Vec<&Object> = facts.room.objects.iter().filter(|o| o.supported_by.is_some()).collect();
-    out.extend(of(facts, "raised", "stands on other furniture", "things on furniture", &raised, rng));
+    out.extend(of(facts, "raised", "stands on other furniture", &raised, rng));
     for (anchor, name) in super::ask::a_few(facts.named(), ANCHORS, rng) {
         let others: Vec<&Object> = floor.iter().copied().filter(|o| o.id != anchor.id).collect();
         for count in NEAREST {
@@ -41,8 +41,7 @@ pub(super) fn all(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> Vec<Question> {
             let think = Text::new(format!("First, I look for the {name} and find "))
                 .see(anchor)
                 .text(format!(". Next, I compare how far the things on the floor are from {}.", it(anchor.class)));
-            let many = format!("{n} things nearest to the {name}");
-            out.extend(list(facts, "near", pick(rng, &forms), think, &many, &near).map(|q| q.about([anchor.id])));
+            out.extend(list(facts, "near", pick(rng, &forms), think, &near).map(|q| q.about([anchor.id])));
         }
     }
     out
@@ -67,7 +66,6 @@ fn of(
     facts: &Facts<'_>,
     subtype: &'static str,
     rule: &str,
-    many: &str,
     objects: &[&Object],
     rng: &mut ChaCha8Rng,
 ) -> Option<Question> {
@@ -80,25 +78,18 @@ fn of(
         format!("Find and describe everything that {rule}."),
     ];
     let think = Text::new(format!("First, I look for everything that {rule} in the views and the points."));
-    list(facts, subtype, pick(rng, &forms), think, many, objects)
+    list(facts, subtype, pick(rng, &forms), think, objects)
 }
 
 /// `None` when something was not seen, or when there are too few or too many.
-fn list(
-    facts: &Facts<'_>,
-    subtype: &'static str,
-    asked: Text,
-    think: Text,
-    many: &str,
-    objects: &[&Object],
-) -> Option<Question> {
+fn list(facts: &Facts<'_>, subtype: &'static str, asked: Text, think: Text, objects: &[&Object]) -> Option<Question> {
     if !COUNT.contains(&objects.len()) || objects.iter().any(|o| !facts.knows(o)) {
         return None;
     }
     let objects = in_order(objects.iter().copied());
     let think = think
         .text(format!(" Then I go from left to right and count {}.", objects.len()))
-        .text(format!(" So I describe the {many}."));
+        .text(format!(" So I describe these {} things one by one.", number(objects.len())));
     let mut answer = Text::default();
     for (i, o) in objects.iter().enumerate() {
         answer =

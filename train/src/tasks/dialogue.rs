@@ -208,7 +208,7 @@ fn which(facts: &Facts<'_>, named: &[(&Object, String)], rng: &mut ChaCha8Rng) -
                 .see(anchor)
                 .text(". Next, I compare their distances, and the nearest one is ")
                 .see(o)
-                .text(format!(". So this is the {class} nearest to the {name}."));
+                .text(format!(". So the {class} nearest to the {name} {} the {}.", is(class), thing(o)));
             let asked = pick(rng, &forms);
             out.push(dialogue("which", vec![count.clone()], asked, think, here(o)).at(vec![o.id]).about([anchor.id]));
         }

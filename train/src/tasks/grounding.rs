@@ -61,7 +61,7 @@ fn attributes(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> Vec<Question> {
     for (o, name) in facts.named() {
         let phrase = if name == o.class && rng.random::<f64>() < COLORED_SHARE { thing(o) } else { name };
         let think = search(&format!("the {phrase}"), o.class, &[o], true, o.color);
-        let think = think.text(format!(" So {} the {phrase}.", this_is(o.class)));
+        let think = think.text(format!(" So {} the {}.", this_is(o.class), thing(o)));
         out.push(single("attribute", find(&format!("the {phrase}"), is(o.class), rng), think, o));
     }
     out
@@ -87,7 +87,7 @@ fn relations(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> Vec<Question> {
                         it(anchor.class)
                     ))
                     .see(o)
-                    .text(format!(". So this is {phrase}."));
+                    .text(format!(". So {phrase} {} the {}.", is(class), thing(o)));
                 out.push(single("relation", find(&phrase, is(class), rng), think, o).about([anchor.id]));
             }
         }
@@ -99,7 +99,7 @@ fn relations(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> Vec<Question> {
             .see(anchor)
             .text(format!(". Next, I look around {}, and the nearest thing is ", it(anchor.class)))
             .see(o)
-            .text(format!(". So {phrase} is the {}.", o.class));
+            .text(format!(". So {phrase} is the {}.", thing(o)));
         out.push(single("relation", find(&phrase, "is", rng), think, o).about([anchor.id]));
     }
     out
@@ -177,7 +177,7 @@ fn superlative(phrase: &str, among: &str, word: &str, o: &Object, rng: &mut ChaC
     let think = Text::new(format!("First, I look for all {among} in the views and the points."))
         .text(format!(" Next, I compare their sizes, and the {word} one is "))
         .see(o)
-        .text(format!(". So {phrase} is the {}.", o.class));
+        .text(format!(". So {phrase} is the {}.", thing(o)));
     single("superlative", find(phrase, "is", rng), think, o)
 }
 
@@ -214,7 +214,7 @@ fn multiple(many: &str, objects: &[&Object], rng: &mut ChaCha8Rng) -> Question {
     ];
     let think =
         Text::new(format!("First, I look for all {many} in the views and the points. Next, I go from left to right: "));
-    let think = enumerate(think, objects).text(format!(". So these are the {} {many}.", objects.len()));
+    let think = enumerate(think, objects).text(format!(". That makes {}. So these are the {many}.", objects.len()));
     let mut answer = Text::new(format!("{} are here: ", capital(&format!("the {many}"))));
     for (i, o) in objects.iter().enumerate() {
         answer = answer.text(if i == 0 { "" } else { ", " }).object(o);

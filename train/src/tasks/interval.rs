@@ -18,12 +18,13 @@ const TAILS: (f64, f64) = (0.025, 0.975);
 pub struct Estimate {
     /// The mean over all values.
     pub value: f64,
-    /// The 95% interval; `None` where the figure is no mean.
+    /// The 95% interval; `None` where the figure is no mean, or of a single room.
     pub interval: Option<(f64, f64)>,
 }
 
 /// The mean of values, each with its room, with the interval of a percentile bootstrap (Efron 1979) over rooms: questions
-/// about one room are not independent, rooms are. 1000 resamples, seeded. `None` without values.
+/// about one room are not independent, rooms are. 1000 resamples, seeded. `None` without values. Where all
+/// values are equal the interval has no width, however few they are.
 pub fn estimate(values: &[(u64, f64)]) -> Option<Estimate> {
     let mut rooms: BTreeMap<u64, (f64, usize)> = BTreeMap::new();
     for (room, value) in values {
@@ -36,16 +37,17 @@ pub fn estimate(values: &[(u64, f64)]) -> Option<Estimate> {
     if rooms.is_empty() {
         return None;
     }
+    let value = mean(rooms.iter().copied().fold((0.0, 0), add));
+    if rooms.len() == 1 {
+        return Some(Estimate { value, interval: None });
+    }
     let mut rng = ChaCha8Rng::seed_from_u64(SEED);
     let mut means: Vec<f64> = (0..RESAMPLES)
         .map(|_| mean((0..rooms.len()).map(|_| rooms[rng.random_range(0..rooms.len())]).fold((0.0, 0), add)))
         .collect();
     means.sort_by(f64::total_cmp);
     let at = |share: f64| means[((share * RESAMPLES as f64) as usize).min(RESAMPLES - 1)];
-    Some(Estimate {
-        value: mean(rooms.iter().copied().fold((0.0, 0), add)),
-        interval: Some((at(TAILS.0), at(TAILS.1))),
-    })
+    Some(Estimate { value, interval: Some((at(TAILS.0), at(TAILS.1))) })
 }
 
 #[cfg(test)]
@@ -70,6 +72,6 @@ mod tests {
         let (low, high) = estimate(&values).unwrap().interval.unwrap();
         assert!(high - low > 0.4, "{low} {high}");
         assert_eq!(estimate(&[]), None);
-        assert_eq!(estimate(&[(1, 0.5)]).unwrap().interval, Some((0.5, 0.5)));
+        assert_eq!(estimate(&[(1, 0.5), (1, 1.0)]), Some(Estimate { value: 0.75, interval: None }));
     }
 }

@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use super::facts::Facts;
 use super::grounding::place;
 use super::question::{Text, pick};
-use super::words::{a_thing, capital, is, is_plural, it, stands, thing};
+use super::words::{a_thing, capital, is, is_plural, it, lower, stands, thing};
 use super::{Question, Task};
 use crate::rooms::Object;
 
@@ -78,8 +78,9 @@ fn caption(subtype: &'static str, asked: Text, facts: &Facts<'_>, o: &Object) ->
         ([], Some(other)) => think.text(". Then I look around and find ").see(other),
         (loads, _) => think.text(". Then I look at what is on top and find ").see_all(loads),
     };
-    let think = think.text(format!(". So I describe the {}.", thing(o)));
-    let answer = Text::new(references[0].clone());
+    let said = references.first().cloned().unwrap_or_default();
+    let think = think.text(format!(". So {}", lower(&said)));
+    let answer = Text::new(said);
     let others = loads.iter().chain(&neighbour).map(|o| o.id).chain(host.map(|h| h.id)).collect::<Vec<_>>();
     Question::new(Task::ObjectCaption, subtype, asked, think, answer)
         .or(references.into_iter().skip(1))

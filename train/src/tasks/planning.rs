@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use super::ask::a_few;
 use super::facts::Facts;
 use super::qa::is_small;
-use super::question::{Text, pick};
+use super::question::{Text, pick, plain};
 use super::words::it;
 use super::{Question, Task};
 use crate::rooms::Object;
@@ -209,12 +209,6 @@ fn plan(
     // what is needed first is named first
     let order = if steps.first().is_some_and(|(_, which)| *which == 2) { [1, 0] } else { [0, 1] };
     let [one, two] = order;
-    let think = Text::new(format!("First, I need the {} and find ", names[one]))
-        .see(objects[one])
-        .text(format!(". Next, I need the {} and find ", names[two]))
-        .see(objects[two])
-        .text(format!(". Then I put the steps in order. So the plan has {} steps", steps.len()))
-        .text(format!(" and ends at the {}.", steps.last().map_or(names[two], |(_, which)| names[which - 1])));
     let mut answer = Text::default();
     for (i, (verb, which)) in steps.iter().enumerate() {
         let (o, name) = (objects[which - 1], names[which - 1]);
@@ -222,6 +216,12 @@ fn plan(
         let verb = verb.replace(" it ", &format!(" {} ", it(objects[0].class)));
         answer = answer.text(format!("{}{}. {verb} the {name} ", if i == 0 { "" } else { "; " }, i + 1)).object(o);
     }
+    // the steps first in words, then with their boxes
+    let think = Text::new(format!("First, I need the {} and find ", names[one]))
+        .see(objects[one])
+        .text(format!(". Next, I need the {} and find ", names[two]))
+        .see(objects[two])
+        .text(format!(". Then I put the steps in order. So {}.", plain(&answer.0)));
     Question::new(Task::Planning, subtype, pick(rng, &forms), think, answer)
         .at(steps.iter().map(|(_, which)| objects[which - 1].id).collect())
 }

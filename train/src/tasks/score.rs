@@ -5,7 +5,7 @@
 //! | an answer in words | `exact_match`, `refined_exact_match` |
 //! | one box | `iou`, `acc_25`, `acc_50`, of the first box given |
 //! | several boxes | `f1_25`, `f1_50`, of the boxes matched one to one |
-//! | nothing to be found | `exact_match`; `none`: whether no box was given |
+//! | nothing to be found | `none`: whether no box was given |
 //! | object caption | `rouge_l`, `meteor`, `cider`, `bleu_4` |
 //! | dense caption | `f1_25`, `f1_50`; `rouge_l_25`, `meteor_25`, `cider_25` and so on: m@kIoU; `map_25`, `map_50` |
 //! | plan | `step_f1`: of the steps said in the right order with the right words and boxes; `plan`: whether all are |
@@ -65,7 +65,6 @@ pub fn score(question: &Question, room: &Room, said: &Said<'_>) -> QuestionScore
         (Task::Planning, _) => plan(question, &truth, said, boxes, &mut out),
         (Task::Grounding, []) => {
             out.values.push(("none", share(out.grammar && boxes.is_empty())));
-            out.values.push(("exact_match", share(out.grammar && exact_match(&text, &question.answers))));
         }
         (_, []) => {
             let right = out.grammar && exact_match(&text, &question.answers);

@@ -298,11 +298,10 @@ fn turn(facts: &Facts<'_>, stand: &Stand<'_>, rng: &mut ChaCha8Rng) -> Vec<Quest
             format!("Tell me which way to turn to face the {name}."),
         ];
         let place = if answer == "around" { "behind me".to_owned() } else { format!("on my {answer}") };
-        let think = stand
-            .think()
-            .text(" Next, I find ")
-            .see(o)
-            .text(format!(", and {} {place}. So to face the {name} I turn {answer}.", super::words::it_is(o.class)));
+        let think = stand.think().text(" Next, I find ").see(o).text(format!(
+            ", and {} {place}. So the way to turn to the {name} is {answer}.",
+            super::words::it_is(o.class)
+        ));
         let question = stand
             .question("turn", pick(rng, &forms), think, answer)
             .or([format!("turn {answer}"), format!("to the {answer}")]);

@@ -98,6 +98,12 @@ pub(super) fn capital(text: &str) -> String {
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
+/// The sentence with a small letter at its start.
+pub(super) fn lower(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,7 +140,10 @@ mod tests {
         ] {
             assert_eq!(a(phrase, class), with);
         }
-        assert_eq!(capital("the red chair"), "The red chair");
+        assert_eq!(
+            (capital("the red chair"), lower("The red chair")),
+            ("The red chair".to_owned(), "the red chair".to_owned())
+        );
         assert_eq!((number(3), number(12)), ("three".to_owned(), "12".to_owned()));
     }
 }

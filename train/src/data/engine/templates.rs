@@ -15,6 +15,8 @@ const SEEN_SHARE: f64 = 0.003;
 /// What a box stands between.
 const BOX_OPEN: &str = "<obj>";
 const BOX_CLOSE: &str = "</obj>";
+/// What stands before the number of all that was found.
+const TOTAL: &str = "That makes ";
 /// What stands between a subject and what is said of it.
 const COPULAS: [&str; 5] = [" is ", " are ", ": ", " answer ", " turn "];
 /// What stands behind the answer where two things were compared.
@@ -110,8 +112,8 @@ fn draft(room: &Room, bounds: &Aabb, question: Question) -> Draft {
     }
 }
 
-/// The answer that follows from the thought of a template: of a description the boxes that it found last, as many as its last step
-/// says, else what that step states.
+/// The answer that follows from the thought of a template: of a description the boxes that it found last, as many as it says in all,
+/// else what its last step states.
 fn derived(task: Task, think: &str) -> String {
     let step = last_step(think);
     let stated = stated(task, step);
@@ -119,7 +121,8 @@ fn derived(task: Task, think: &str) -> String {
     if task != Task::Grounding || stated == "none" || found.is_empty() {
         return stated;
     }
-    let count = step.split_whitespace().find_map(|word| word.parse::<usize>().ok()).unwrap_or(1);
+    let said = think.rsplit_once(TOTAL).and_then(|(_, rest)| rest.split(['.', ' ']).next()).map(str::parse::<usize>);
+    let count = said.and_then(Result::ok).unwrap_or(1);
     let last = &found[found.len().saturating_sub(count)..];
     last.iter().map(|numbers| format!("{BOX_OPEN}{numbers}{BOX_CLOSE}")).collect::<Vec<_>>().join(", ")
 }
