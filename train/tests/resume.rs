@@ -50,7 +50,7 @@ fn resumes_to_the_same_curve(name: &str, arguments: &[&str], cache: &Path) {
 #[test]
 fn supervised_training_resumes_exactly() {
     let cache = tempfile::tempdir().unwrap();
-    let small = ["--rooms", "3", "--scenes", "2", "--questions", "2", "--max-tokens", "120", "--views", "2"];
+    let small = ["--rooms", "3", "--scenes", "2", "--questions", "2", "--max-tokens", "220", "--views", "2"];
     let validated = [&small[..], &["--validation-rooms", "1", "--validate-every", "2"]].concat();
     resumes_to_the_same_curve("sft", &validated, cache.path());
     let adapters = [&small[..], &["--init", NANO, "--lora-rank", "4", "--accumulate", "2", "--validation-rooms", "0"]];
@@ -60,7 +60,7 @@ fn supervised_training_resumes_exactly() {
 #[test]
 fn reinforcement_resumes_exactly() {
     let cache = tempfile::tempdir().unwrap();
-    let small = ["--rooms", "2", "--scenes", "2", "--questions", "2", "--group", "3", "--max-tokens", "80"];
+    let small = ["--rooms", "2", "--scenes", "2", "--questions", "2", "--group", "3", "--max-tokens", "200"];
     let all = [&small[..], &["--views", "2", "--init", NANO, "--epochs", "2", "--learning-rate", "0.001"]].concat();
     resumes_to_the_same_curve("grpo", &all, cache.path());
 }

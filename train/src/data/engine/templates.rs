@@ -19,8 +19,6 @@ const BOX_CLOSE: &str = "</obj>";
 const TOTAL: &str = "That makes ";
 /// What stands between a subject and what is said of it.
 const COPULAS: [&str; 5] = [" is ", " are ", ": ", " answer ", " turn "];
-/// What stands behind the answer where two things were compared.
-const COMPARED: [&str; 3] = [" nearer to ", " larger.", " taller."];
 /// What stands before a place or a thing and is no part of its name.
 const BEFORE_NAMES: [&str; 4] = ["on ", "in ", "at ", "the "];
 
@@ -129,14 +127,8 @@ fn derived(task: Task, think: &str) -> String {
 
 /// What the last step of a template states: for a short answer what stands behind its last `is`, else all of it.
 fn stated(task: Task, last_step: &str) -> String {
-    let whole = without_cue(last_step).trim();
-    let step = whole.trim_end_matches('.');
+    let step = without_cue(last_step).trim().trim_end_matches('.');
     let short = matches!(task, Task::Qa | Task::Situated | Task::Grounding | Task::Dialogue);
-    let compared = COMPARED.iter().any(|words| whole.contains(words));
-    let subject = [" is ", " are "].iter().filter_map(|copula| step.find(copula)).min();
-    if let (true, true, Some(end)) = (task == Task::Qa, compared, subject) {
-        return step[..end].trim_start_matches("the ").to_owned();
-    }
     let cut = COPULAS.iter().filter_map(|copula| step.rfind(copula).map(|at| at + copula.len())).max();
     let mut out = if short { &step[cut.unwrap_or(0)..] } else { step };
     while let Some(rest) = BEFORE_NAMES.iter().find_map(|word| out.strip_prefix(word)).filter(|_| short) {
@@ -158,8 +150,8 @@ mod tests {
             ("So the answer is yes.", "yes"),
             ("So the books are on the floor.", "floor"),
             ("So this is the red chair.", "red chair"),
-            ("So the lamp is nearer to the bed.", "lamp"),
-            ("So the books are taller.", "books"),
+            ("So the one nearer to the bed is the lamp.", "lamp"),
+            ("So the taller one are the books.", "books"),
             ("So the lamp is on the counter.", "counter"),
             ("So to face the desk I turn left.", "left"),
         ] {
