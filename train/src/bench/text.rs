@@ -144,7 +144,7 @@ fn step(decoder: &Decoder, args: &TextArgs) -> Result<(f32, f64)> {
     let part = STEP_ROWS.div_ceil(args.workers);
     let parts: Vec<std::ops::Range<usize>> =
         (0..STEP_ROWS).step_by(part).map(|first| first..(first + part).min(STEP_ROWS)).collect();
-    let mut network = decoder.clone();
+    let mut network = decoder.clone().unfreeze();
     let mut optimizer = AdamWConfig::new().init();
     let (mut first, mut times) = (None, Vec::with_capacity(args.runs));
     // the first step allocates
