@@ -157,23 +157,12 @@ mod tests {
 
     fn small() -> (Decoder, KvCache, Device) {
         let device = Device::flex();
-        let config = DecoderConfig {
-            vocab_size: 12,
-            hidden_size: 16,
-            intermediate_size: 32,
-            num_hidden_layers: 2,
-            num_attention_heads: 2,
-            num_key_value_heads: 1,
-            rms_norm_eps: 1e-6,
-            rope_theta: 10_000.0,
-            tie_word_embeddings: true,
-            mrope_section: None,
-        };
+        let config = DecoderConfig::tiny(12);
         // the same weights whatever other tests draw
         let reader = WeightReader::synthetic(Placement::tensors(device.clone()), 11);
         let decoder = Decoder::read(&config, &reader.enter("model"), &reader);
-        let scene: Vec<f32> = (0..5 * 16).map(|i| (i as f32 * 0.7).sin()).collect();
-        let scene = Tensor::<3>::from_data(TensorData::new(scene, [1, 5, 16]), &device);
+        let scene: Vec<f32> = (0..5 * 32).map(|i| (i as f32 * 0.7).sin()).collect();
+        let scene = Tensor::<3>::from_data(TensorData::new(scene, [1, 5, 32]), &device);
         let cache = decoder.read_scenes(scene, &[5], 0);
         (decoder, cache, device)
     }

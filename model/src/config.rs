@@ -76,6 +76,23 @@ fn tied() -> bool {
 }
 
 impl DecoderConfig {
+    /// A small decoder of two layers for tests: four query heads on two key heads.
+    #[cfg(test)]
+    pub(crate) fn tiny(vocab_size: usize) -> Self {
+        Self {
+            vocab_size,
+            hidden_size: 32,
+            intermediate_size: 48,
+            num_hidden_layers: 2,
+            num_attention_heads: 4,
+            num_key_value_heads: 2,
+            rms_norm_eps: 1e-6,
+            rope_theta: 10_000.0,
+            tie_word_embeddings: true,
+            mrope_section: None,
+        }
+    }
+
     /// Channels of one head.
     pub fn head_width(&self) -> usize {
         self.hidden_size / self.num_attention_heads

@@ -74,21 +74,6 @@ mod tests {
     use crate::config::DecoderConfig;
     use crate::decoder::Decoder;
 
-    fn config() -> DecoderConfig {
-        DecoderConfig {
-            vocab_size: 50,
-            hidden_size: 32,
-            intermediate_size: 48,
-            num_hidden_layers: 2,
-            num_attention_heads: 4,
-            num_key_value_heads: 2,
-            rms_norm_eps: 1e-6,
-            rope_theta: 10_000.0,
-            tie_word_embeddings: true,
-            mrope_section: None,
-        }
-    }
-
     fn ids(rows: &[&[i32]], device: &Device) -> Tensor<2, Int> {
         let flat: Vec<i32> = rows.concat();
         Tensor::from_data(TensorData::new(flat, [rows.len(), rows[0].len()]), device)
@@ -107,7 +92,7 @@ mod tests {
     fn branches_read_what_texts_alone_read() {
         let device = Device::flex();
         device.seed(3);
-        let decoder = Decoder::new(&config(), &device);
+        let decoder = Decoder::new(&DecoderConfig::tiny(50), &device);
         let scene = Tensor::<3>::random([1, 7, 32], burn::tensor::Distribution::Default, &device);
         let texts: [&[i32]; 3] = [&[5, 6, 7, 8, 9], &[9, 3], &[4, 4, 1, 2]];
         let alone: Vec<Vec<f32>> = texts

@@ -51,19 +51,7 @@ mod tests {
     fn packed_texts_read_what_they_read_alone() {
         let device = Device::flex();
         device.seed(5);
-        let config = DecoderConfig {
-            vocab_size: 40,
-            hidden_size: 32,
-            intermediate_size: 48,
-            num_hidden_layers: 2,
-            num_attention_heads: 4,
-            num_key_value_heads: 2,
-            rms_norm_eps: 1e-6,
-            rope_theta: 10_000.0,
-            tie_word_embeddings: true,
-            mrope_section: None,
-        };
-        let decoder = Decoder::new(&config, &device);
+        let decoder = Decoder::new(&DecoderConfig::tiny(40), &device);
         // two scenes, the second shorter
         let scenes = Tensor::<3>::random([2, 6, 32], burn::tensor::Distribution::Default, &device);
         let lengths = [6, 4];

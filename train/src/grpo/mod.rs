@@ -12,4 +12,4 @@ pub use advantage::{Advantages, Spread, advantages};
 pub use loss::{GrpoConfig, GrpoStats, Normalisation, TokenLogProbs, grpo_loss};
 pub use rollout::{GroupConfig, Policy, Rollout, roll_out};
 pub use run::{GrpoArgs, run};
-pub use update::{Update, UpdateConfig, reference_log_probs, update};
+pub use update::{AnsweredScene, Update, UpdateConfig};

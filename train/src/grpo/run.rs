@@ -18,7 +18,7 @@ use super::update::UpdateConfig;
 use super::workers::{Rolled, Trainer, UpdateSums, Workers};
 use crate::dataset::{Batch, BatchConfig, load_or_make};
 use crate::rewards::{RewardWeights, Rewards, Similarity};
-use crate::run::{AdapterArgs, Checkpoint, RUN_FORMAT_VERSION, RunFolder, begin_or_resume, progress, read_model};
+use crate::run::{AdapterArgs, Checkpoint, RunFolder, at_least_one, begin_or_resume, progress, read_model};
 use crate::sft::grads::mean_and_clip;
 use crate::sft::run::FIRST_TRAINING_SEED;
 use crate::sft::schedule::Schedule;
@@ -131,7 +131,7 @@ pub struct GrpoArgs {
 
 impl GrpoArgs {
     fn check(&self) -> Result<()> {
-        for (name, value) in [
+        at_least_one(&[
             ("rooms", self.rooms),
             ("steps", self.steps),
             ("scenes", self.scenes),
@@ -141,9 +141,7 @@ impl GrpoArgs {
             ("dynamic", self.dynamic),
             ("workers", self.workers),
             ("checkpoint-every", self.checkpoint_every),
-        ] {
-            ensure!(value > 0, "--{name} must be at least 1");
-        }
+        ])?;
         ensure!(self.group > 1, "--group must be at least 2: an answer is compared with others to the same question");
         ensure!(self.temperature > 0.0 && self.temperature.is_finite(), "--temperature must be above 0");
         ensure!(self.learning_rate > 0.0 && self.learning_rate.is_finite(), "--learning-rate must be above 0");
@@ -162,6 +160,7 @@ impl GrpoArgs {
             w.format, w.perception, w.semantic, w.exact, w.overlong, w.missed
         );
         let own = [
+            ("init", self.init.display().to_string()),
             ("rooms", self.rooms.to_string()),
             ("first-room", self.first_room.to_string()),
             ("steps", self.steps.to_string()),
@@ -195,7 +194,7 @@ impl GrpoArgs {
             NormaliseBy::Constant => Normalisation::Constant { longest: self.max_tokens },
         };
         let grpo = GrpoConfig { clip_low: self.clip_low, clip_high: self.clip_high, beta: self.beta, normalisation };
-        UpdateConfig { grpo, grounding: self.grounding, temperature: self.temperature }
+        UpdateConfig { grpo, grounding: self.grounding }
     }
 }
 
@@ -221,13 +220,7 @@ pub fn run(args: &GrpoArgs) -> Result<()> {
     let mut optimizer = if checkpoint.is_some() { folder.load_optimizer(optimizer)? } else { optimizer };
     // the policy as it began: where adapters are trained, the same weights with these switched off
     let (_, _, reference) = read_model(&args.init, &device)?;
-    let mut state = checkpoint.unwrap_or(Checkpoint {
-        format_version: RUN_FORMAT_VERSION,
-        step: 0,
-        seconds: 0.0,
-        best: None,
-        settings,
-    });
+    let mut state = checkpoint.unwrap_or_else(|| Checkpoint::begin(settings));
     eprintln!("{}: starting at step {} of {}", config.name, state.step, args.steps);
     let bar = progress(args.rooms as u64, "rooms");
     let first_seed = FIRST_TRAINING_SEED + args.first_room as u64;

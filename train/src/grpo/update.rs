@@ -25,8 +25,6 @@ pub struct UpdateConfig {
     pub grpo: GrpoConfig,
     /// Weight of the reward's own gradient through the boxes.
     pub grounding: f32,
-    /// Of the sampling.
-    pub temperature: f32,
 }
 
 /// The loss of some answers about one scene.
@@ -45,24 +43,6 @@ struct ReadScene {
     padded: PaddedPoints,
 }
 
-/// Encodes and reads `scene`; gradients flow into the projections and the decoder, not into the encoders.
-fn read(network: &Network, config: &ModelConfig, scene: &ScenePart, device: &Device) -> ReadScene {
-    let views: Vec<&ViewInput> = scene.views.iter().collect();
-    let input = [SceneInput { points: &scene.points, bounds: &scene.bounds, views: &views }];
-    let samples: [&PointSample; 1] = [&scene.points];
-    let (plan, points) = network.encode_points(&samples, config, device);
-    let points = PointFeatures { fine: points.fine.detach(), coarse: points.coarse.detach() };
-    let fixed = |f: ViewFeatures| ViewFeatures { tokens: f.tokens.detach(), pooled: f.pooled.detach() };
-    let features = (!views.is_empty()).then(|| {
-        let (image, depth) = network.encode_views(&views, config, device);
-        (fixed(image), fixed(depth))
-    });
-    let features = features.as_ref().map(|(image, depth)| (image, depth));
-    let (tokens, lengths) = network.scene_tokens(&input, &plan, &points, features, device);
-    let padded = network.padded_points(&input, &plan, &points, device);
-    ReadScene { kv: network.read_scenes(tokens, &lengths, 0), padded }
-}
-
 /// Hidden states of all tokens of the answers, and where they stand.
 struct ReadTexts {
     /// `[answers * tokens, d_model]`.
@@ -73,15 +53,44 @@ struct ReadTexts {
     prompt: usize,
 }
 
-/// What the texts are read with.
-struct Reading<'a> {
-    rows: &'a [TextRow],
-    answers: &'a [&'a Rollout],
-    special: &'a SpecialTokens,
-    device: &'a Device,
+/// Answers to questions about one scene, and what they are read with.
+pub struct AnsweredScene<'a> {
+    /// Sizes of the networks.
+    pub config: &'a ModelConfig,
+    /// Their marks.
+    pub special: &'a SpecialTokens,
+    /// The scene.
+    pub scene: &'a ScenePart,
+    /// Its questions.
+    pub rows: &'a [TextRow],
+    /// Answers to some of them.
+    pub answers: &'a [&'a Rollout],
+    /// Of the sampling.
+    pub temperature: f32,
+    /// Where the network is that reads.
+    pub device: &'a Device,
 }
 
-impl Reading<'_> {
+impl AnsweredScene<'_> {
+    /// Encodes and reads the scene; gradients flow into the projections and the decoder, not into the encoders.
+    fn read_scene(&self, network: &Network) -> ReadScene {
+        let Self { config, scene, device, .. } = *self;
+        let views: Vec<&ViewInput> = scene.views.iter().collect();
+        let input = [SceneInput { points: &scene.points, bounds: &scene.bounds, views: &views }];
+        let samples: [&PointSample; 1] = [&scene.points];
+        let (plan, points) = network.encode_points(&samples, config, device);
+        let points = PointFeatures { fine: points.fine.detach(), coarse: points.coarse.detach() };
+        let fixed = |f: ViewFeatures| ViewFeatures { tokens: f.tokens.detach(), pooled: f.pooled.detach() };
+        let features = (!views.is_empty()).then(|| {
+            let (image, depth) = network.encode_views(&views, config, device);
+            (fixed(image), fixed(depth))
+        });
+        let features = features.as_ref().map(|(image, depth)| (image, depth));
+        let (tokens, lengths) = network.scene_tokens(&input, &plan, &points, features, device);
+        let padded = network.padded_points(&input, &plan, &points, device);
+        ReadScene { kv: network.read_scenes(tokens, &lengths, 0), padded }
+    }
+
     /// Tokens of the longest prompt and the longest answer.
     fn lengths(&self) -> (usize, usize) {
         let prompt = self.answers.iter().map(|a| self.rows[a.row].prompt).max().unwrap_or(0);
@@ -130,7 +139,7 @@ impl Reading<'_> {
     }
 
     /// Log-probabilities of the answers' tokens, `[answers, longest]`; 0 behind an answer's end.
-    fn log_probs(&self, network: &Network, texts: &ReadTexts, temperature: f32) -> Tensor<2> {
+    fn log_probs(&self, network: &Network, texts: &ReadTexts) -> Tensor<2> {
         let (_, longest) = self.lengths();
         let (mut at, mut chosen) = (Vec::new(), Vec::new());
         let real: usize = self.answers.iter().map(|a| a.text.tokens.len()).sum();
@@ -145,107 +154,78 @@ impl Reading<'_> {
         }
         let at = Tensor::<1, Int>::from_data(TensorData::new(at, [real]), self.device);
         let chosen = Tensor::<2, Int>::from_data(TensorData::new(chosen, [real, 1]), self.device);
-        let logits = network.decoder.logits(texts.hidden.clone().select(0, at)).div_scalar(temperature);
+        let logits = network.decoder.logits(texts.hidden.clone().select(0, at)).div_scalar(self.temperature);
         let log_p = log_softmax(logits, 1).gather(1, chosen).reshape([real]);
         let log_p = Tensor::cat(vec![log_p, Tensor::zeros([1], self.device)], 0);
         let place = Tensor::<1, Int>::from_data(TensorData::new(place, [self.answers.len() * longest]), self.device);
         log_p.select(0, place).reshape([self.answers.len(), longest])
     }
-}
 
-/// Log-probabilities of the tokens of `answers` under `network`, `[answers, longest]` row by row, without gradients.
-pub fn reference_log_probs(
-    network: &Network,
-    config: &ModelConfig,
-    special: &SpecialTokens,
-    scene: &ScenePart,
-    rows: &[TextRow],
-    answers: &[&Rollout],
-    temperature: f32,
-    device: &Device,
-) -> Vec<f32> {
-    let reading = Reading { rows, answers, special, device };
-    let scene = read(network, config, scene, device);
-    let texts = reading.read(network, &scene.kv);
-    reading.log_probs(network, &texts, temperature).into_data().iter::<f32>().collect()
-}
-
-/// The loss of `answers` to `rows` about `scene`, with their `advantages`, one each, and `reference` from
-/// [`reference_log_probs`]. `network` carries gradients.
-pub fn update(
-    network: &Network,
-    model: &ModelConfig,
-    special: &SpecialTokens,
-    scene: &ScenePart,
-    rows: &[TextRow],
-    answers: &[&Rollout],
-    advantages: &[f32],
-    reference: Vec<f32>,
-    config: &UpdateConfig,
-    device: &Device,
-) -> Update {
-    let reading = Reading { rows, answers, special, device };
-    let (_, longest) = reading.lengths();
-    let in_rows = |value: &dyn Fn(&Rollout, usize) -> f32| {
-        let flat: Vec<f32> =
-            answers.iter().flat_map(|a| (0..longest).map(move |t| (a, t))).map(|(a, t)| value(a, t)).collect();
-        Tensor::<2>::from_data(TensorData::new(flat, [answers.len(), longest]), device)
-    };
-    let read_scene = read(network, model, scene, device);
-    let texts = reading.read(network, &read_scene.kv);
-    let log_probs = TokenLogProbs {
-        policy: reading.log_probs(network, &texts, config.temperature),
-        sampled: in_rows(&|a, t| a.text.log_probs.get(t).copied().unwrap_or(0.0)),
-        reference: Tensor::from_data(TensorData::new(reference, [answers.len(), longest]), device),
-        mask: in_rows(&|a, t| if t < a.text.tokens.len() { 1.0 } else { 0.0 }),
-    };
-    let advantages = Tensor::<1>::from_data(TensorData::new(advantages.to_vec(), [advantages.len()]), device);
-    let (mut loss, stats) = grpo_loss(&log_probs, &advantages, &config.grpo);
-    let mut overlap = None;
-    if config.grounding > 0.0
-        && let Some((grounding, mean)) = grounding_loss(network, &reading, &texts, scene, &read_scene.padded)
-    {
-        loss = loss + grounding.mul_scalar(config.grounding);
-        overlap = Some(mean);
+    /// Log-probabilities of the answers' tokens under `network`, `[answers, longest]` row by row, without gradients.
+    pub fn reference_log_probs(&self, network: &Network) -> Vec<f32> {
+        let texts = self.read(network, &self.read_scene(network).kv);
+        self.log_probs(network, &texts).into_data().iter::<f32>().collect()
     }
-    Update { loss, stats, overlap }
-}
 
-/// One minus half the expected hit and half the overlap, averaged over the boxes that stand for an object; and the mean overlap.
-fn grounding_loss(
-    network: &Network,
-    reading: &Reading<'_>,
-    texts: &ReadTexts,
-    scene: &ScenePart,
-    padded: &PaddedPoints,
-) -> Option<(Tensor<1>, f32)> {
-    let device = reading.device;
-    let origin = scene_center(&scene.bounds);
-    let points = padded.features.dims()[1];
-    let (mut at, mut center, mut log_size, mut own) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for (i, answer) in reading.answers.iter().enumerate() {
-        let opens: Vec<usize> =
-            (0..answer.text.tokens.len()).filter(|&t| answer.text.tokens[t] == reading.special.box_open).collect();
-        for &(nth, object) in &answer.grounded {
-            let Some(&t) = opens.get(nth) else { continue };
-            at.push((i * texts.tokens + texts.prompt + t) as i32);
-            let (c, s) = box_target(&scene.boxes[object], &origin);
-            center.extend(c);
-            log_size.extend(s);
-            own.extend(scene.point_object.iter().map(|&o| if o == object as i16 { 1.0f32 } else { 0.0 }));
+    /// The loss of the answers with their `advantages`, one each, and `reference` from [`Self::reference_log_probs`]. `network`
+    /// carries gradients.
+    pub fn update(&self, network: &Network, advantages: &[f32], reference: Vec<f32>, config: &UpdateConfig) -> Update {
+        let (answers, device) = (self.answers, self.device);
+        let (_, longest) = self.lengths();
+        let table = |flat: Vec<f32>| Tensor::<2>::from_data(TensorData::new(flat, [answers.len(), longest]), device);
+        let in_rows = |value: &dyn Fn(&Rollout, usize) -> f32| {
+            table(answers.iter().flat_map(|a| (0..longest).map(move |t| (a, t))).map(|(a, t)| value(a, t)).collect())
+        };
+        let scene = self.read_scene(network);
+        let texts = self.read(network, &scene.kv);
+        let log_probs = TokenLogProbs {
+            policy: self.log_probs(network, &texts),
+            sampled: in_rows(&|a, t| a.text.log_probs.get(t).copied().unwrap_or(0.0)),
+            reference: table(reference),
+            mask: in_rows(&|a, t| if t < a.text.tokens.len() { 1.0 } else { 0.0 }),
+        };
+        let advantages = Tensor::<1>::from_data(TensorData::new(advantages.to_vec(), [advantages.len()]), device);
+        let (mut loss, stats) = grpo_loss(&log_probs, &advantages, &config.grpo);
+        let mut overlap = None;
+        if config.grounding > 0.0
+            && let Some((grounding, mean)) = self.grounding_loss(network, &texts, &scene.padded)
+        {
+            loss = loss + grounding.mul_scalar(config.grounding);
+            overlap = Some(mean);
         }
+        Update { loss, stats, overlap }
     }
-    let count = at.len();
-    if count == 0 {
-        return None;
+
+    /// One minus half the expected hit and half the overlap, averaged over the boxes that stand for an object; and the mean overlap.
+    fn grounding_loss(&self, network: &Network, texts: &ReadTexts, padded: &PaddedPoints) -> Option<(Tensor<1>, f32)> {
+        let Self { scene, device, .. } = *self;
+        let origin = scene_center(&scene.bounds);
+        let points = padded.features.dims()[1];
+        let (mut at, mut center, mut log_size, mut own) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (i, answer) in self.answers.iter().enumerate() {
+            let opens: Vec<usize> =
+                (0..answer.text.tokens.len()).filter(|&t| answer.text.tokens[t] == self.special.box_open).collect();
+            for &(nth, object) in &answer.grounded {
+                let Some(&t) = opens.get(nth) else { continue };
+                at.push((i * texts.tokens + texts.prompt + t) as i32);
+                let (c, s) = box_target(&scene.boxes[object], &origin);
+                center.extend(c);
+                log_size.extend(s);
+                own.extend(scene.point_object.iter().map(|&o| if o == object as i16 { 1.0f32 } else { 0.0 }));
+            }
+        }
+        let count = at.len();
+        if count == 0 {
+            return None;
+        }
+        let of = |data: Vec<f32>, last: usize| Tensor::<3>::from_data(TensorData::new(data, [1, count, last]), device);
+        let at = Tensor::<1, Int>::from_data(TensorData::new(at, [count]), device);
+        let d = texts.hidden.dims()[1];
+        let prediction = network.boxes(texts.hidden.clone().select(0, at).reshape([1, count, d]), padded);
+        let hit = (prediction.pointing.exp() * of(own, points)).sum_dim(2).reshape([1, count]);
+        let overlap = overlap_of(prediction.center, prediction.log_size, of(center, 3), of(log_size, 3));
+        let mean = overlap.clone().detach().mean().into_scalar::<f32>();
+        let expected = (hit + overlap).mul_scalar(0.5);
+        Some((expected.mean().neg().add_scalar(1.0), mean))
     }
-    let of = |data: Vec<f32>, last: usize| Tensor::<3>::from_data(TensorData::new(data, [1, count, last]), device);
-    let at = Tensor::<1, Int>::from_data(TensorData::new(at, [count]), device);
-    let d = texts.hidden.dims()[1];
-    let prediction = network.boxes(texts.hidden.clone().select(0, at).reshape([1, count, d]), padded);
-    let hit = (prediction.pointing.exp() * of(own, points)).sum_dim(2).reshape([1, count]);
-    let overlap = overlap_of(prediction.center, prediction.log_size, of(center, 3), of(log_size, 3));
-    let mean = overlap.clone().detach().mean().into_scalar::<f32>();
-    let expected = (hit + overlap).mul_scalar(0.5);
-    Some((expected.mean().neg().add_scalar(1.0), mean))
 }

@@ -9,7 +9,7 @@ use vantage_model::{ModelConfig, Network, Tokenizer};
 
 use super::advantage::{Spread, advantages};
 use super::rollout::{GroupConfig, Policy, Rollout, roll_out};
-use super::update::{UpdateConfig, reference_log_probs, update};
+use super::update::{AnsweredScene, UpdateConfig};
 use crate::dataset::{Batch, ScenePart, TextRow};
 use crate::rewards::{RewardWeights, Similarity};
 use crate::run::Pools;
@@ -36,6 +36,21 @@ pub struct Trainer<'a> {
     pub spread: Spread,
     /// How the loss is made.
     pub update: UpdateConfig,
+}
+
+impl Trainer<'_> {
+    /// Some answers to a scene's questions, as a network on `device` reads them.
+    fn answered<'a>(&'a self, rolled: &'a Rolled, answers: &'a [&'a Rollout], device: &'a Device) -> AnsweredScene<'a> {
+        AnsweredScene {
+            config: self.config,
+            special: self.tokenizer.special(),
+            scene: &rolled.scene,
+            rows: &rolled.rows,
+            answers,
+            temperature: self.groups.temperature,
+            device,
+        }
+    }
 }
 
 /// A scene whose questions were answered.
@@ -127,14 +142,8 @@ impl Workers {
                 reference: Vec::new(),
             };
             let (kept, _) = rolled.informative();
-            let reference = if kept.is_empty() {
-                Vec::new()
-            } else {
-                let special = trainer.tokenizer.special();
-                let temperature = trainer.groups.temperature;
-                let of = trainer.reference;
-                reference_log_probs(of, trainer.config, special, scene, rows, &kept, temperature, trainer.device)
-            };
+            let answered = trainer.answered(&rolled, &kept, trainer.device);
+            let reference = if kept.is_empty() { Vec::new() } else { answered.reference_log_probs(trainer.reference) };
             rolled.reference = reference;
             rolled
         })
@@ -154,19 +163,8 @@ impl Workers {
         let results = self.pools.share(&telling, &|_, rolled| {
             let own = network.clone().fork(trainer.autodiff);
             let (answers, advantages) = rolled.informative();
-            let special = trainer.tokenizer.special();
-            let update = update(
-                &own,
-                trainer.config,
-                special,
-                &rolled.scene,
-                &rolled.rows,
-                &answers,
-                &advantages,
-                rolled.reference.clone(),
-                &trainer.update,
-                trainer.autodiff,
-            );
+            let answered = trainer.answered(rolled, &answers, trainer.autodiff);
+            let update = answered.update(&own, &advantages, rolled.reference.clone(), &trainer.update);
             let loss = update.loss.clone().into_scalar::<f32>();
             (GradientsParams::from_grads(update.loss.backward(), &own), loss, update.stats, update.overlap)
         })?;

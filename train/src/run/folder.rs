@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use vantage_model::checkpoint::{self, CheckpointFiles};
 use vantage_model::{ModelConfig, Network, Tokenizer};
 
+use super::Model;
 use super::adapters::save_apart;
 
 /// Version of state.json.
@@ -53,6 +54,13 @@ pub struct Checkpoint {
 #[derive(Debug, Clone)]
 pub struct RunFolder {
     path: PathBuf,
+}
+
+impl Checkpoint {
+    /// Of a run that has not begun.
+    pub fn begin(settings: BTreeMap<String, String>) -> Self {
+        Self { format_version: RUN_FORMAT_VERSION, step: 0, seconds: 0.0, best: None, settings }
+    }
 }
 
 impl RunFolder {
@@ -214,14 +222,31 @@ impl RunFolder {
 ///
 /// # Errors
 /// When a file is missing or damaged.
-pub(crate) fn read_model(dir: &Path, device: &Device) -> Result<(ModelConfig, Tokenizer, Network)> {
+pub(crate) fn read_model(dir: &Path, device: &Device) -> Result<Model> {
     let files = CheckpointFiles::read(dir)?;
+    let (config, tokenizer, mut network) = fresh(&files, device)?;
+    checkpoint::apply(&mut network, &files)?;
+    Ok((config, tokenizer, network))
+}
+
+/// The model in the folder `dir`, with fresh weights where it has none, and the names of these.
+///
+/// # Errors
+/// When a file is missing or damaged.
+pub(crate) fn read_part(dir: &Path, device: &Device) -> Result<(Model, Vec<String>)> {
+    let files = CheckpointFiles::read(dir)?;
+    let (config, tokenizer, mut network) = fresh(&files, device)?;
+    let missing = checkpoint::apply_part(&mut network, &files)?;
+    Ok(((config, tokenizer, network), missing))
+}
+
+/// What `files` describe, with random weights.
+fn fresh(files: &CheckpointFiles<'_>, device: &Device) -> Result<Model> {
     let config = ModelConfig::from_json(&files.config, &files.origin)?;
     config.check_file_size(files.weights.len(), &files.origin)?;
     let tokenizer = Tokenizer::from_bytes(&files.tokenizer)?;
     tokenizer.check_vocab(config.decoder.vocab_size)?;
-    let mut network = Network::new(&config, device);
-    checkpoint::apply(&mut network, &files)?;
+    let network = Network::new(&config, device);
     Ok((config, tokenizer, network))
 }
 

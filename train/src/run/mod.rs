@@ -5,14 +5,14 @@ mod folder;
 mod numbered;
 mod pools;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use burn::tensor::Device;
 use indicatif::{ProgressBar, ProgressStyle};
 use vantage_model::{ModelConfig, Network, Tokenizer};
 
 pub use adapters::AdapterArgs;
-pub(crate) use folder::read_model;
 pub use folder::{Checkpoint, RUN_FORMAT_VERSION, RunFolder};
+pub(crate) use folder::{read_model, read_part};
 pub(crate) use pools::Pools;
 
 /// A progress bar of `length` `unit`s; invisible where the output is no terminal.
@@ -23,6 +23,17 @@ pub(crate) fn progress(length: u64, unit: &str) -> ProgressBar {
     }
     bar.set_prefix(unit.to_owned());
     bar
+}
+
+/// Refuses options, by name, that are 0.
+///
+/// # Errors
+/// Naming the first that is.
+pub(crate) fn at_least_one(options: &[(&str, usize)]) -> Result<()> {
+    for (name, value) in options {
+        ensure!(*value > 0, "--{name} must be at least 1");
+    }
+    Ok(())
 }
 
 /// A model in training: its sizes, its tokenizer, its weights.

@@ -11,7 +11,6 @@ use burn::module::Module;
 use burn::optim::AdamWConfig;
 use burn::tensor::Device;
 use clap::Args;
-use vantage_model::checkpoint::{self, CheckpointFiles};
 use vantage_model::{ModelConfig, Network, Tokenizer, target_text};
 
 use super::grads::mean_and_clip;
@@ -19,7 +18,7 @@ use super::parallel::{PART_NAMES, Workers};
 use super::schedule::Schedule;
 use crate::dataset::{Batch, BatchConfig, SceneSample, load_or_make};
 use crate::rooms::{CLASS_NAMES, RoomConfig, generate};
-use crate::run::{AdapterArgs, Checkpoint, Model, RUN_FORMAT_VERSION, RunFolder, begin_or_resume, progress};
+use crate::run::{AdapterArgs, Checkpoint, Model, RunFolder, at_least_one, begin_or_resume, progress, read_part};
 use crate::tasks::{TaskMix, questions};
 
 /// First seed of the training rooms; evaluation refuses seeds from here on, so that no room is on both sides.
@@ -103,7 +102,7 @@ pub struct SftArgs {
 
 impl SftArgs {
     fn check(&self) -> Result<()> {
-        for (name, value) in [
+        at_least_one(&[
             ("rooms", self.rooms),
             ("steps", self.steps),
             ("scenes", self.scenes),
@@ -114,9 +113,7 @@ impl SftArgs {
             ("validate-every", self.validate_every),
             ("workers", self.workers),
             ("checkpoint-every", self.checkpoint_every),
-        ] {
-            ensure!(value > 0, "--{name} must be at least 1");
-        }
+        ])?;
         ensure!(self.learning_rate > 0.0 && self.learning_rate.is_finite(), "--learning-rate must be above 0");
         ensure!(
             self.adapters.lora_rank.is_none() || self.init.is_some(),
@@ -142,7 +139,8 @@ impl SftArgs {
             ("workers", self.workers.to_string()),
         ]
         .map(|(name, value)| (name.to_owned(), value));
-        own.into_iter().chain(self.adapters.settings()).collect()
+        let init = self.init.iter().map(|dir| ("init".to_owned(), dir.display().to_string()));
+        own.into_iter().chain(init).chain(self.adapters.settings()).collect()
     }
 }
 
@@ -168,13 +166,7 @@ pub fn run(args: &SftArgs) -> Result<()> {
     if checkpoint.is_some() {
         optimizer = folder.load_optimizer(optimizer)?;
     }
-    let mut state = checkpoint.unwrap_or(Checkpoint {
-        format_version: RUN_FORMAT_VERSION,
-        step: 0,
-        seconds: 0.0,
-        best: None,
-        settings,
-    });
+    let mut state = checkpoint.unwrap_or_else(|| Checkpoint::begin(settings));
     let (name, weights) = (&config.name, network.num_params());
     eprintln!("{name}: {weights} parameters, starting at step {} of {}", state.step, args.steps);
 
@@ -280,17 +272,11 @@ fn fresh_model(args: &SftArgs, device: &Device) -> Result<Model> {
 
 /// The model in `dir` with fresh weights where it has none.
 fn model_from(dir: &Path, device: &Device) -> Result<Model> {
-    let files = CheckpointFiles::read(dir)?;
-    let config = ModelConfig::from_json(&files.config, &files.origin)?;
-    config.check_file_size(files.weights.len(), &files.origin)?;
-    let tokenizer = Tokenizer::from_bytes(&files.tokenizer)?;
-    tokenizer.check_vocab(config.decoder.vocab_size)?;
-    let mut network = Network::new(&config, device);
-    let fresh = checkpoint::apply_part(&mut network, &files)?;
-    if !fresh.is_empty() {
-        eprintln!("{}: without {}; they start fresh", dir.display(), fresh.join(", "));
+    let (model, missing) = read_part(dir, device)?;
+    if !missing.is_empty() {
+        eprintln!("{}: without {}; they start fresh", dir.display(), missing.join(", "));
     }
-    Ok((config, tokenizer, network))
+    Ok(model)
 }
 
 /// A tokenizer over the texts of some rooms that are neither trained on nor evaluated.
