@@ -12,7 +12,7 @@ use vantage_scene::{Aabb, KeyframeConfig, Scene, SceneConfig, TsdfConfig, shell_
 use crate::rooms::{RecordConfig, Room, RoomConfig, generate, object_at, record};
 
 /// Version of the cached samples; a cache of another version is made anew.
-pub const SAMPLE_FORMAT_VERSION: u32 = 4;
+pub const SAMPLE_FORMAT_VERSION: u32 = 5;
 /// A sampled point belongs to the nearest object surface within this, metres.
 const LABEL_TOLERANCE_M: f64 = 0.10;
 /// Views kept of a scene at most, evenly spaced over the keyframes.

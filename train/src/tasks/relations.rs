@@ -73,10 +73,7 @@ fn nearers(named: &[Named<'_>], rng: &mut ChaCha8Rng) -> Vec<Question> {
                 .see(a)
                 .text(" and ")
                 .see(b)
-                .text(format!(
-                    " and compare the distances. So the one nearer to the {name} {} the {answer}.",
-                    is(winner.class)
-                ));
+                .text(format!(" and compare the distances. So the one nearer to the {name} is the {answer}."));
             out.push(
                 question("nearer", pick(rng, &forms), think, answer)
                     .or([format!("the {answer}"), winner.class.to_owned(), a_thing(winner)])
@@ -108,7 +105,7 @@ fn sizes(facts: &Facts<'_>, named: &[Named<'_>], rng: &mut ChaCha8Rng) -> Vec<Qu
             .see(a)
             .text(format!(". Next, I look for the {b_name} and find "))
             .see(b)
-            .text(format!(". Then I compare the {what}. So the {word} one {} the {answer}.", is(winner.class)));
+            .text(format!(". Then I compare the {what}. So the {word} one is the {answer}."));
         out.push(
             question("size", pick(rng, &forms), think, answer)
                 .or([format!("the {answer}"), winner.class.to_owned(), a_thing(winner)])
