@@ -229,3 +229,205 @@ impl AnsweredScene<'_> {
         Some((expected.mean().neg().add_scalar(1.0), mean))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grpo::Normalisation;
+    use crate::rewards::Rewards;
+    use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+    use burn::optim::GradientsParams;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+    use std::collections::BTreeMap;
+    use vantage_model::points::PointEncoderConfig;
+    use vantage_model::{BranchText, DecoderConfig};
+    use vantage_scene::{Aabb, OrientedBox};
+
+    const WORDS: usize = 24;
+    const POINTS: usize = 20;
+    const ROOM: Aabb = Aabb { min: [0.0, 0.0, 0.0], max: [4.0, 3.0, 2.5] };
+    const SPECIAL: SpecialTokens = SpecialTokens {
+        pad: 0,
+        end: 1,
+        scene: 2,
+        think_open: 3,
+        think_close: 4,
+        answer_open: 5,
+        answer_close: 6,
+        box_open: 7,
+        box_close: 8,
+    };
+
+    fn tiny() -> ModelConfig {
+        let nano = ModelConfig::nano(WORDS, vec!["shell".to_owned(), "box".to_owned()]);
+        ModelConfig {
+            decoder: DecoderConfig {
+                hidden_size: 16,
+                intermediate_size: 24,
+                num_hidden_layers: 2,
+                ..nano.decoder.clone()
+            },
+            points: PointEncoderConfig {
+                channels: vec![8, 12],
+                depths: vec![1, 1],
+                heads: vec![1, 2],
+                ..nano.points.clone()
+            },
+            box_width: 12,
+            ..nano
+        }
+    }
+
+    /// A scene of two boxes and two questions about it.
+    fn scene(rng: &mut ChaCha8Rng) -> (ScenePart, Vec<TextRow>) {
+        let positions: Vec<[f32; 3]> =
+            (0..POINTS).map(|_| [0, 1, 2].map(|k| rng.random_range(0.1..ROOM.max[k] as f32))).collect();
+        let features = positions.iter().map(|_| std::array::from_fn(|_| rng.random_range(-1.0..1.0))).collect();
+        let solid = |center: [f64; 3]| OrientedBox { center, size: [0.6, 0.5, 0.7], yaw: 0.0 };
+        let part = ScenePart {
+            points: PointSample { positions, features, grid_m: 0.07 },
+            bounds: ROOM,
+            views: Vec::new(),
+            visible: Vec::new(),
+            point_object: (0..POINTS).map(|i| (i % 3) as i16 - 1).collect(),
+            object_points: Vec::new(),
+            best_object_points: vec![0; 2],
+            boxes: vec![solid([1.0, 1.0, 0.5]), solid([3.0, 2.0, 0.5])],
+            words: vec![[10, 11], [12, 13]],
+            classes: vec!["box", "box"],
+        };
+        let row = |prompt: &[u32]| TextRow {
+            scene: 0,
+            tokens: prompt.to_vec(),
+            prompt: prompt.len(),
+            words: prompt.to_vec(),
+            objects: Vec::new(),
+            referents: vec![0],
+            answers: Vec::new(),
+            targets: Some(vec![0]),
+        };
+        (part, vec![row(&[2, 10, 11, 12]), row(&[2, 13, 14])])
+    }
+
+    /// An answer of random words; one with a box has it third.
+    fn rollout(row: usize, length: usize, has_box: bool, width: usize, rng: &mut ChaCha8Rng) -> Rollout {
+        let mut tokens: Vec<u32> = (0..length).map(|_| rng.random_range(9..WORDS as u32)).collect();
+        if has_box {
+            tokens[2] = SPECIAL.box_open;
+        }
+        let vector = |rng: &mut ChaCha8Rng| (0..width).map(|_| rng.random_range(-0.5..0.5)).collect::<Vec<f32>>();
+        let text = BranchText {
+            tokens,
+            log_probs: Vec::new(),
+            finished: true,
+            box_states: Vec::new(),
+            objects: if has_box { vec![vector(rng)] } else { Vec::new() },
+        };
+        Rollout { row, text, rewards: Rewards::default(), grounded: if has_box { vec![(0, row)] } else { Vec::new() } }
+    }
+
+    type Directions = BTreeMap<ParamId, Vec<f32>>;
+
+    /// The gradients as plain numbers.
+    struct Read<'a>(&'a GradientsParams, Directions);
+
+    impl ModuleVisitor for Read<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if let Some(grad) = self.0.get::<D>(param.id) {
+                self.1.insert(param.id, grad.into_data().iter::<f32>().collect());
+            }
+        }
+    }
+
+    /// Moves parameters by a multiple of a direction.
+    struct Move<'a>(&'a Directions, f32);
+
+    impl ModuleMapper for Move<'_> {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            let (id, value, mapper) = param.consume();
+            let value = match self.0.get(&id) {
+                Some(direction) => {
+                    let step =
+                        Tensor::<D>::from_data(TensorData::new(direction.clone(), value.dims()), &value.device());
+                    value + step * self.1
+                }
+                None => value,
+            };
+            Param::from_mapped_value(id, value, mapper)
+        }
+    }
+
+    #[test]
+    fn gradients_of_a_whole_network_equal_finite_differences() {
+        let mut rng = ChaCha8Rng::seed_from_u64(11);
+        let config = tiny();
+        let (device, autodiff) = (Device::flex(), Device::flex().autodiff());
+        let with_gradients = Network::new(&config, &autodiff);
+        let network = with_gradients.valid();
+        let (part, rows) = scene(&mut rng);
+        let width = config.decoder.hidden_size;
+        let mut rollouts: Vec<Rollout> = [(0, 7, true), (0, 4, false), (1, 6, true), (1, 5, true)]
+            .map(|(row, length, has_box)| rollout(row, length, has_box, width, &mut rng))
+            .into();
+        fn answered<'a>(
+            config: &'a ModelConfig,
+            (scene, rows): (&'a ScenePart, &'a [TextRow]),
+            answers: &'a [&'a Rollout],
+            device: &'a Device,
+        ) -> AnsweredScene<'a> {
+            AnsweredScene { config, special: &SPECIAL, scene, rows, answers, temperature: 0.8, device }
+        }
+        let own = {
+            let answers: Vec<&Rollout> = rollouts.iter().collect();
+            answered(&config, (&part, &rows), &answers, &device).reference_log_probs(&network)
+        };
+        let longest = own.len() / rollouts.len();
+        // ratios well within the bounds or well beyond, as there are corners at these
+        for (i, answer) in rollouts.iter_mut().enumerate() {
+            answer.text.log_probs = (0..answer.text.tokens.len())
+                .map(|t| own[i * longest + t] + [0.08, -0.06, 0.5, -0.5][(i + t) % 4] + rng.random_range(-0.02..0.02))
+                .collect();
+        }
+        let reference: Vec<f32> = own.iter().map(|p| p + rng.random_range(-0.6..0.6)).collect();
+        let answers: Vec<&Rollout> = rollouts.iter().collect();
+        let advantages = [1.2, -0.9, 0.7, -1.1];
+        let grpo = GrpoConfig { beta: 0.3, normalisation: Normalisation::Token, ..GrpoConfig::default() };
+        let update = UpdateConfig { grpo, grounding: 0.5 };
+
+        let whole = answered(&config, (&part, &rows), &answers, &autodiff);
+        let loss = whole.update(&with_gradients, &advantages, reference.clone(), &update).loss;
+        let grads = GradientsParams::from_grads(loss.backward(), &with_gradients);
+        let mut read = Read(&grads, Directions::new());
+        with_gradients.visit(&mut read);
+        let gradient = read.1;
+        let norm = |of: &Directions| of.values().flatten().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+
+        let plain = answered(&config, (&part, &rows), &answers, &device);
+        let loss_at = |direction: &Directions, step: f64| {
+            let moved = network.clone().map(&mut Move(direction, step as f32));
+            f64::from(plain.update(&moved, &advantages, reference.clone(), &update).loss.into_scalar::<f32>())
+        };
+        // the slope along a gradient is its norm
+        let slope = |of: &Directions| {
+            let length = norm(of);
+            let unit: Directions =
+                of.iter().map(|(id, x)| (*id, x.iter().map(|x| (f64::from(*x) / length) as f32).collect())).collect();
+            const STEP: f64 = 1e-2;
+            let central = |step: f64| (loss_at(&unit, step) - loss_at(&unit, -step)) / (2.0 * step);
+            // what a step's square spoils is taken out (Richardson)
+            (4.0 * central(STEP) - central(2.0 * STEP)) / 3.0
+        };
+        let total = norm(&gradient);
+        assert!((slope(&gradient) / total - 1.0).abs() < 1e-3, "{} {total}", slope(&gradient));
+        for (id, values) in &gradient {
+            let alone: Directions = [(*id, values.clone())].into();
+            let own = norm(&alone);
+            if own > 0.0 {
+                assert!((slope(&alone) - own).abs() < 1e-3 * total, "{id}: {} {own} of {total}", slope(&alone));
+            }
+        }
+        // the decoder, the projections and the box decoder learn, the encoders do not
+        assert!(gradient.len() > 25, "{} tensors have a gradient", gradient.len());
+    }
+}
