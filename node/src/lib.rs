@@ -6,6 +6,7 @@ pub mod cli;
 pub mod engine;
 pub mod live;
 pub mod memory;
+pub mod plot;
 pub mod questions;
 pub mod sink;
 pub mod source;

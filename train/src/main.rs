@@ -4,7 +4,7 @@ use std::io::{IsTerminal, stderr};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use vantage_train::{bench, data, eval, grpo, rooms, sft};
+use vantage_train::{bench, data, eval, grpo, rooms, run, sft};
 
 #[derive(Debug, Parser)]
 #[command(name = "vantage-train", version, about = "Makes training data, trains and evaluates Vantage's model")]
@@ -23,6 +23,8 @@ enum Command {
     Sft(sft::SftArgs),
     /// Make a trained model better at what its answers are rewarded for (GRPO); resumes by itself.
     Grpo(grpo::GrpoArgs),
+    /// Draw the logs of runs into one picture.
+    Curves(run::curves::CurvesArgs),
     /// Score a model on rooms it was never trained on.
     Eval(eval::EvalArgs),
     /// Measure how fast training runs and its data are made.
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Command::Data(args) => data::cli::run(&args),
         Command::Sft(args) => sft::run(&args),
         Command::Grpo(args) => grpo::run(&args),
+        Command::Curves(args) => run::curves::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Bench(args) => bench::run(&args),
     };

@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::{Map, Value, json};
 use vantage_node::sink::stdout;
 
-use crate::tasks::{Report, Summary};
+use crate::tasks::{Estimate, Report, Summary};
 
 /// Figures that every line has, null where nothing was measured.
 const ALWAYS: [&str; 6] = ["grammar", "exact_match", "majority_exact_match", "acc_25", "acc_50", "random_acc_25"];
@@ -19,12 +19,25 @@ const COLUMNS: [(&str, &str); 5] = [
 
 /// `{"type":"eval_type","question_type":"qa/color",...}` for each subtype, `eval_task` for each task, `eval` last: for each
 /// metric its mean, and `_low` and `_high` of its 95% interval.
-pub(super) fn print(report: &Report, json: bool) -> Result<()> {
-    let lines = lines(report);
+/// Before them, `eval_gain` of each task and in all, where another model was asked too: how much higher the means are.
+pub(super) fn print(report: &Report, gains: &[Summary], json: bool) -> Result<()> {
     if json {
+        let mut lines: Vec<Value> = gains.iter().map(|gain| line("eval_gain", Some(&gain.name), gain)).collect();
+        lines.extend(self::lines(report));
         return lines.iter().try_for_each(|line| stdout::print(&serde_json::to_string(line)?));
     }
-    stdout::print(&table(report))
+    stdout::print(&table(report))?;
+    gains.iter().try_for_each(|gain| stdout::print(&gain_line(gain)))
+}
+
+/// `gain qa: exact_match +2.1 (0.4 to 3.9)` and so on, in points.
+fn gain_line(gain: &Summary) -> String {
+    let points = |e: &Estimate| {
+        let (low, high) = e.interval.unwrap_or((e.value, e.value));
+        format!("{:+.1} ({:.1} to {:.1})", 100.0 * e.value, 100.0 * low, 100.0 * high)
+    };
+    let metrics: Vec<String> = gain.metrics.iter().map(|(name, e)| format!("{name} {}", points(e))).collect();
+    format!("gain {}: {}", gain.name, metrics.join(", "))
 }
 
 fn lines(report: &Report) -> Vec<Value> {
@@ -39,7 +52,7 @@ fn line(kind: &str, name: Option<&str>, summary: &Summary) -> Value {
     let mut out = Map::new();
     out.insert("type".to_owned(), json!(kind));
     if let Some(name) = name {
-        out.insert(if kind == "eval_task" { "task" } else { "question_type" }.to_owned(), json!(name));
+        out.insert(if kind == "eval_type" { "question_type" } else { "task" }.to_owned(), json!(name));
     }
     out.insert("count".to_owned(), json!(summary.count));
     for metric in ALWAYS {
@@ -86,7 +99,6 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::tasks::Estimate;
 
     #[test]
     fn lines_have_what_was_measured_and_null_for_the_rest() {
@@ -101,5 +113,6 @@ mod tests {
         assert_eq!((&all[2]["type"], &all[2]["exact_match_low"]), (&json!("eval"), &json!(0.4)));
         assert!(all[2]["acc_25"].is_null() && all[2].get("question_type").is_none());
         assert!(table(&report).lines().count() == 4 && table(&report).contains("50.0"));
+        assert_eq!(gain_line(&of("qa")), "gain qa: exact_match +50.0 (40.0 to 60.0)");
     }
 }

@@ -21,7 +21,7 @@ use crate::dataset::{make_scene, scene_config};
 use crate::metrics::accuracy_at;
 use crate::rooms::{Difficulty, RecordConfig, Room, RoomConfig, SensingArgs, generate, record};
 use crate::sft::run::FIRST_TRAINING_SEED;
-use crate::tasks::{Question, Said, Scores, Task, TaskMix, questions, score};
+use crate::tasks::{Question, QuestionScores, Said, Scores, Task, TaskMix, questions, score};
 
 /// Questions asked of each room.
 const QUESTIONS_PER_ROOM: usize = 10;
@@ -44,6 +44,9 @@ pub struct EvalArgs {
     /// Model folder; the embedded model when left out.
     #[arg(long)]
     pub model: Option<PathBuf>,
+    /// Another model folder: it is asked the same, and the differences are printed with intervals of their own.
+    #[arg(long)]
+    pub against: Option<PathBuf>,
     /// Where the model runs: auto, cpu, cuda:N or wgpu.
     #[arg(long, default_value = "auto")]
     pub device: DeviceChoice,
@@ -128,6 +131,8 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         Some(dir) => Reasoner::load(dir, &device)?,
         None => Reasoner::embedded(&device)?,
     };
+    let mut base = args.against.as_ref().map(|dir| Reasoner::load(dir, &device)).transpose()?;
+    let mut base_scores = Scores::default();
     let options = AskOptions { strategy, guided: !args.unguided, encoders: args.encoders, ..AskOptions::default() };
     let mut scores = Scores::default();
     let mut left = Left::new(args);
@@ -149,17 +154,14 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         let bounds = scene.bounds().with_context(|| format!("room {seed}: nothing was fused"))?;
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         reasoner.reset();
+        base.iter_mut().for_each(Reasoner::reset);
         for question in left.questions(&room, &seen, args) {
             let mut write_box = |i: usize| {
                 room.objects.get(i).map_or_else(String::new, |o| TextBox::from_box(&o.bbox, &bounds).to_string())
             };
             let prompt = question.prompt(&mut write_box);
-            let answer = reasoner.ask(&scene, &prompt, &options, &mut |_| ControlFlow::Continue(()))?;
-            let parsed = if answer.grammar_valid { parse(&answer.raw).ok() } else { None };
-            let boxes: Vec<OrientedBox> = answer.boxes.iter().map(|b| b.bbox).collect();
-            let sureness: Vec<f64> = answer.boxes.iter().map(|b| f64::from(b.score)).collect();
-            let said = Said { parsed: parsed.as_ref(), boxes: &boxes, sureness: &sureness };
-            let scored = score(&question, &room, &said);
+            let asked = Asked { room: &room, scene: &scene, question: &question, prompt: &prompt, options: &options };
+            let (raw, scored) = asked.of(&mut reasoner)?;
             let iou = scored.values.iter().find(|(name, _)| *name == "iou").map(|(_, iou)| *iou);
             let mut baseline = Vec::new();
             if let (Some(_), Some(truth)) = (iou, question.boxes(&room).first()) {
@@ -174,17 +176,46 @@ pub fn run(args: &EvalArgs) -> Result<()> {
                     subtype: question.subtype,
                     question: &prompt,
                     expected: &question.answers,
-                    raw: &answer.raw,
+                    raw: &raw,
                     iou,
                 };
                 stdout::print(&serde_json::to_string(&sample)?)?;
+            }
+            if let Some(base) = &mut base {
+                base_scores.add(&question, seed, asked.of(base)?.1, &[]);
             }
             scores.add(&question, seed, scored, &baseline);
             bar.inc(1);
         }
     }
     bar.finish_and_clear();
-    print(&scores.report(), args.json)
+    if base.is_none() {
+        return print(&scores.report(), &[], args.json);
+    }
+    let (report, gains) = scores.report_against(base_scores);
+    print(&report, &gains, args.json)
+}
+
+/// A question about a room, as it is put to a model.
+struct Asked<'a> {
+    room: &'a Room,
+    scene: &'a Scene,
+    question: &'a Question,
+    prompt: &'a str,
+    options: &'a AskOptions,
+}
+
+impl Asked<'_> {
+    /// What the model writes, and its scores.
+    fn of(&self, reasoner: &mut Reasoner) -> Result<(String, QuestionScores)> {
+        let answer = reasoner.ask(self.scene, self.prompt, self.options, &mut |_| ControlFlow::Continue(()))?;
+        let parsed = if answer.grammar_valid { parse(&answer.raw).ok() } else { None };
+        let boxes: Vec<OrientedBox> = answer.boxes.iter().map(|b| b.bbox).collect();
+        let sureness: Vec<f64> = answer.boxes.iter().map(|b| f64::from(b.score)).collect();
+        let said = Said { parsed: parsed.as_ref(), boxes: &boxes, sureness: &sureness };
+        let scored = score(self.question, self.room, &said);
+        Ok((answer.raw, scored))
+    }
 }
 
 /// The room's map as it is recorded and disturbed, and which objects the whole walk shows well: what is asked does not depend

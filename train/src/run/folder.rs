@@ -32,7 +32,6 @@ const MODEL: &str = "model";
 const OPTIMIZER: &str = "optimizer";
 const APART: &str = "apart.safetensors";
 const STATE: &str = "state.json";
-const LOG: &str = "log.csv";
 
 /// Where a run stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,6 +63,9 @@ impl Checkpoint {
 }
 
 impl RunFolder {
+    /// The log's name in the folder.
+    pub(super) const LOG: &str = "log.csv";
+
     /// Makes the folder where it is not there yet, and mends what a killed run left.
     ///
     /// # Errors
@@ -96,7 +98,7 @@ impl RunFolder {
 
     /// The log.
     pub fn log(&self) -> PathBuf {
-        self.path.join(LOG)
+        self.path.join(Self::LOG)
     }
 
     /// Another file or folder of the run.

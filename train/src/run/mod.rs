@@ -1,6 +1,7 @@
 //! What every training command shares: a folder that can be resumed from, a log, and the bar that shows where it stands.
 
 mod adapters;
+pub mod curves;
 mod folder;
 mod numbered;
 mod pools;

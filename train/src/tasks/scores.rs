@@ -73,11 +73,46 @@ impl Scores {
 
     /// The figures of everything added.
     pub fn report(mut self) -> Report {
+        self.score_all_captions();
+        self.figures()
+    }
+
+    /// The figures, and how much higher than `base`'s the means are, of each task and in all: `base` was added the same
+    /// questions in the same order. Differences are taken question by question, so that their intervals are those of pairs.
+    pub fn report_against(mut self, mut base: Self) -> (Report, Vec<Summary>) {
+        self.score_all_captions();
+        base.score_all_captions();
+        let tasks: BTreeSet<Task> = self.rows.iter().map(|r| r.task).collect();
+        let mut gains: Vec<Summary> =
+            tasks.iter().map(|&task| self.gain(&base, task.name().to_owned(), &|r| r.task == task)).collect();
+        gains.push(self.gain(&base, "all".to_owned(), &|_| true));
+        (self.figures(), gains)
+    }
+
+    fn gain(&self, base: &Self, name: String, chosen: &dyn Fn(&Row) -> bool) -> Summary {
+        let mut values: BTreeMap<&str, Vec<(u64, f64)>> = BTreeMap::new();
+        let mut count = 0;
+        for (row, before) in self.rows.iter().zip(&base.rows).filter(|(row, _)| chosen(row)) {
+            count += 1;
+            for (metric, value) in &row.values {
+                if let Some((_, old)) = before.values.iter().find(|(name, _)| name == metric) {
+                    values.entry(metric).or_default().push((row.room, value - old));
+                }
+            }
+        }
+        let metrics = values.iter().filter_map(|(metric, v)| Some(((*metric).to_owned(), estimate(v)?))).collect();
+        Summary { name, count, metrics }
+    }
+
+    fn score_all_captions(&mut self) {
         for task in Task::ALL {
             for (found_at, names) in CAPTION_METRICS {
                 self.score_captions(task, found_at, names);
             }
         }
+    }
+
+    fn figures(&self) -> Report {
         let subtypes: BTreeSet<(Task, &'static str)> = self.rows.iter().map(|r| (r.task, r.subtype)).collect();
         let tasks: BTreeSet<Task> = self.rows.iter().map(|r| r.task).collect();
         Report {
@@ -161,6 +196,30 @@ mod tests {
     use super::super::check::asked;
     use super::super::score::{Said, score};
     use super::*;
+
+    #[test]
+    fn gains_are_differences_of_pairs() {
+        let (mut better, mut base) = (Scores::default(), Scores::default());
+        let values = |right: bool| QuestionScores {
+            grammar: true,
+            values: vec![("exact_match", f64::from(u8::from(right)))],
+            ..QuestionScores::default()
+        };
+        let asked = asked(Task::Qa, 8);
+        for (i, (room, question)) in asked.iter().enumerate() {
+            // right wherever the base is, and once in four times besides
+            better.add(question, room.seed, values(i % 2 == 0 || i % 4 == 1), &[]);
+            base.add(question, room.seed, values(i % 2 == 0), &[]);
+        }
+        let (report, gains) = better.report_against(base);
+        let gain = gains[0].metrics["exact_match"];
+        assert_eq!((gains.len(), gains[0].count, report.all.count), (2, asked.len(), asked.len()));
+        let right = (0..asked.len()).filter(|i| i % 4 == 1).count() as f64 / asked.len() as f64;
+        assert!((gain.value - right).abs() < 1e-12);
+        // a pair that is equal is no noise: no resample finds a loss
+        assert!(gain.interval.unwrap().0 >= 0.0);
+        assert_eq!(gains[1].metrics["grammar"].value, 0.0);
+    }
 
     #[test]
     fn full_marks_are_ones_at_every_level() {

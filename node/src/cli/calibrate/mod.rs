@@ -7,7 +7,6 @@ mod examine;
 mod inventory;
 mod overlay;
 mod pictures;
-mod plot;
 mod reduced;
 mod report;
 mod track;

@@ -9,7 +9,7 @@ use vantage_calibration::check::{Finding, MotionSignal, overall};
 
 use super::examine::Examination;
 use super::overlay;
-use super::plot::{Series, bars, lines};
+use crate::plot::{Series, bars, lines};
 use crate::sink::folder::escape;
 
 /// Version of the page, for those who compare pages.

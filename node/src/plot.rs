@@ -11,9 +11,11 @@ const COLORS: [&str; 3] = ["#d1495b", "#00798c", "#8d8d8d"];
 const MAX_POINTS: usize = 1_500;
 
 /// A line to draw: its name and points.
-pub(super) struct Series<'a> {
-    pub(super) name: &'a str,
-    pub(super) points: Vec<[f64; 2]>,
+pub struct Series<'a> {
+    /// As it is to stand in the picture: marks of XML escaped.
+    pub name: &'a str,
+    /// Where one is not finite the line breaks.
+    pub points: Vec<[f64; 2]>,
 }
 
 /// What is drawn within: lowest and highest x and y.
@@ -78,7 +80,7 @@ fn open() -> String {
 }
 
 /// Lines over one another; `None` where no point is finite.
-pub(super) fn lines(series: &[Series<'_>], x_label: &str) -> Option<String> {
+pub fn lines(series: &[Series<'_>], x_label: &str) -> Option<String> {
     let area = Area::of(series.iter().flat_map(|s| s.points.iter().copied()))?;
     let mut svg = open();
     area.frame(&mut svg, x_label);
@@ -110,7 +112,7 @@ pub(super) fn lines(series: &[Series<'_>], x_label: &str) -> Option<String> {
 }
 
 /// Bars from lower to upper ends `[low, high, height]`; `None` where all are empty.
-pub(super) fn bars(bars: &[[f64; 3]], x_label: &str) -> Option<String> {
+pub fn bars(bars: &[[f64; 3]], x_label: &str) -> Option<String> {
     let highest = bars.iter().map(|b| b[2]).fold(0.0, f64::max);
     let (first, last) = (bars.first()?, bars.last()?);
     if highest <= 0.0 {
