@@ -27,13 +27,44 @@ pub(crate) fn check_question(question: &str) -> Result<(), ModelError> {
 }
 
 /// How the views given to the decoder are chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum ViewStrategy {
-    /// The highest utilities U(v).
+    /// The highest utilities U(v), and what they newly show of what the question is about.
     #[default]
     Utility,
-    /// Evenly spaced in time, blind to the question: the baseline.
+    /// Evenly spaced in time, blind to the question, as all that follow.
     UniformInTime,
+    /// Each as likely as any, by this seed.
+    Random(u64),
+    /// Evenly around the vertical, by where they look.
+    Ring,
+    /// Those that together see most of the scene.
+    Coverage,
+    /// All, in the order of time, whatever the number asked for.
+    All,
+    /// These keyframes, whatever the number asked for; unknown ones are left out.
+    Given(Vec<u32>),
+}
+
+impl ViewStrategy {
+    /// Names of the strategies that can be asked for by name; `random` is by seed 0.
+    pub const NAMES: [&str; 6] = ["utility", "uniform", "random", "ring", "coverage", "all"];
+}
+
+impl FromStr for ViewStrategy {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "utility" => Ok(Self::Utility),
+            "uniform" => Ok(Self::UniformInTime),
+            "random" => Ok(Self::Random(0)),
+            "ring" => Ok(Self::Ring),
+            "coverage" => Ok(Self::Coverage),
+            "all" => Ok(Self::All),
+            other => Err(format!("strategy `{other}`: it is one of {}", Self::NAMES.join(", "))),
+        }
+    }
 }
 
 /// Which encoders' tokens the decoder reads of a scene. Boxes are found on the points in any case.
@@ -81,7 +112,8 @@ impl FromStr for Encoders {
 /// Options of one question.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AskOptions {
-    /// Views given to the decoder; `None` takes the model's own default.
+    /// Views given to the decoder. `None`: at most as many as the model was trained with, and with [`ViewStrategy::Utility`] no
+    /// more than newly show some of what the question is about; in mode `lift` [`DEFAULT_VIEWS`](crate::lift::DEFAULT_VIEWS).
     pub max_views: Option<usize>,
     /// Most tokens to generate; in `lift` of each view.
     pub max_tokens: usize,
@@ -129,6 +161,8 @@ pub struct Answer {
     pub grammar_valid: bool,
     /// The chosen views, best first.
     pub views: Vec<SelectedView>,
+    /// All views that could have been chosen, in the order of time; empty in mode `lift`.
+    pub candidates: Vec<SelectedView>,
     /// Boxes of the answer, in the world frame.
     pub boxes: Vec<Grounding>,
     /// The bounds that text boxes are normalised by.
@@ -137,13 +171,17 @@ pub struct Answer {
     pub latency: Latency,
 }
 
-/// One chosen view.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// One view, chosen or not.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct SelectedView {
     /// Keyframe id.
     pub keyframe: u32,
     /// Its scores.
     pub scores: ViewScores,
+    /// What it added to the views chosen before it; of a candidate what it would add as the first.
+    pub gain: f32,
+    /// Share of what the question is about that it newly shows, 0 to 1, likewise.
+    pub new: f32,
 }
 
 /// One grounded box.
@@ -175,6 +213,12 @@ pub struct Latency {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn strategies_are_told_by_name() {
+        assert!(ViewStrategy::NAMES.iter().all(|name| name.parse::<ViewStrategy>().is_ok()));
+        assert!("best".parse::<ViewStrategy>().unwrap_err().contains("coverage"));
+    }
 
     #[test]
     fn encoders_are_read_as_they_are_written() {

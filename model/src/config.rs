@@ -37,7 +37,7 @@ pub struct ModelConfig {
     pub embedding_width: usize,
     /// Width of the box decoder.
     pub box_width: usize,
-    /// Views given to the decoder when the caller names no number.
+    /// Most views given to the decoder when the caller names no number: as many as in training.
     pub default_views: usize,
     /// Names of the object classes that the auxiliary point classifier tells apart, index by class; the first is the room's shell.
     pub point_classes: Vec<String>,

@@ -12,6 +12,7 @@ use crate::config::ModelConfig;
 use crate::decoder::{Decoder, KvCache};
 use crate::points::{INPUT_WIDTH, PointEncoder, PointFeatures, PointPlan, PointSample};
 use crate::position::{PLACE_WIDTH, place_features, scene_center};
+use crate::view_head::ViewHead;
 use crate::view_input::ViewInput;
 use crate::vision::{TextTower, ViewFeatures, Vit};
 
@@ -56,6 +57,8 @@ pub struct Network {
     clip_image_head: Linear,
     /// Log scale and bias of the sigmoid contrastive losses: text to points, text to image, image to points.
     pub contrast: Param<Tensor<2>>,
+    /// What is learned of choosing views.
+    pub view_head: ViewHead,
 }
 
 /// Row of [`Network::kind`]: which encoder a scene token comes from.
@@ -93,6 +96,7 @@ impl Network {
             clip_text_head: linear(config.text_tower.width, e),
             clip_image_head: linear(config.image.width, e),
             contrast: Param::from_data(TensorData::new(contrast, [3, 2]), device),
+            view_head: ViewHead::new(device),
         }
     }
 
@@ -276,6 +280,11 @@ impl Network {
     /// E_img and CLIP_image of views, unit norm: `[views, embedding_width]` each.
     pub fn embed_images(&self, image: &ViewFeatures) -> (Tensor<2>, Tensor<2>) {
         (unit(self.image_head.forward(image.pooled.clone())), unit(self.clip_image_head.forward(image.pooled.clone())))
+    }
+
+    /// E_point of all fine points, unit norm: `[points, embedding_width]`.
+    pub fn embed_points(&self, points: &PointFeatures) -> Tensor<2> {
+        unit(self.points_head.forward(points.fine.clone()))
     }
 
     /// E_3D of views, unit norm: the mean of the fine features of the points each view sees. `visible[v]`: rows of

@@ -7,12 +7,9 @@ use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use vantage_scene::{
-    Aabb, Keyframe, QueryEmbeddings, Scene, UtilityWeights, ViewEmbeddings, score_views, select_top, select_uniform,
-    shell_mask, visible_points,
-};
+use vantage_scene::{Aabb, Keyframe, Scene, ViewEmbeddings, shell_mask, visible_points};
 
-use crate::answer::{Answer, AskOptions, Encoders, Grounding, Latency, SelectedView, ViewStrategy, check_question};
+use crate::answer::{Answer, AskOptions, Encoders, Grounding, Latency, SelectedView, check_question};
 use crate::checkpoint::{self, CheckpointFiles};
 use crate::config::ModelConfig;
 use crate::decoder::KvCache;
@@ -25,6 +22,7 @@ use crate::pointing::{objects_in_focus, rows, world_boxes};
 use crate::points::{PointFeatures, PointPlan, PointSample};
 use crate::prompt::prompt_tokens;
 use crate::tokenizer::{StreamDecoder, Tokenizer};
+use crate::view_choice::{Candidates, Choice};
 use crate::view_input::ViewInput;
 
 /// A keyframe sees a sampled point when its depth there agrees within this, metres.
@@ -44,7 +42,6 @@ pub struct Reasoner {
     guide: GuideVocabulary,
     network: Network,
     device: Device,
-    weights: UtilityWeights,
     views: BTreeMap<u32, CachedView>,
     scene: Option<SceneCache>,
     registry: ObjectRegistry,
@@ -65,8 +62,7 @@ struct SceneCache {
     sample: PointSample,
     plan: PointPlan,
     features: PointFeatures,
-    keyframes: Vec<u32>,
-    embeddings: Vec<ViewEmbeddings>,
+    candidates: Candidates,
     /// What the decoder read of the scene for the last question.
     read: Option<ReadScene>,
 }
@@ -127,7 +123,6 @@ impl Reasoner {
             tokenizer,
             network,
             device,
-            weights: UtilityWeights::default(),
             views: BTreeMap::new(),
             scene: None,
             registry: ObjectRegistry::default(),
@@ -173,15 +168,9 @@ impl Reasoner {
         options: &AskOptions,
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Answer, ModelError> {
-        check_question(question)?;
         let start = Instant::now();
-        self.encode_scene(scene)?;
-        let encoded_ms = millis(start);
-        let Some(cache) = &self.scene else { return Err(ModelError::EmptyScene) };
-        let words = self.tokenizer.encode(question)?;
-        let views =
-            select_views(&self.network, &self.device, &self.weights, cache, &words, options, self.config.default_views);
-        let select_ms = millis(start) - encoded_ms;
+        let (Choice { chosen: views, candidates }, latency) = self.choose(scene, question, options)?;
+        let Latency { select_ms, encode_ms: encoded_ms, .. } = latency;
 
         let encode_start = Instant::now();
         let prompt = prompt_tokens(&self.tokenizer, question)?;
@@ -248,6 +237,7 @@ impl Reasoner {
             grammar_valid: parsed.is_some(),
             raw,
             views,
+            candidates,
             boxes,
             bounds: cache.bounds,
             latency: Latency {
@@ -261,6 +251,34 @@ impl Reasoner {
             cache.read = Some(read);
         }
         Ok(answer)
+    }
+
+    /// The views that [`Self::ask`] would give to the decoder, best first, and all that could be chosen, in the order of time;
+    /// how long choosing took, and encoding what was new of the scene.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub fn select_views(
+        &mut self,
+        scene: &Scene,
+        question: &str,
+        options: &AskOptions,
+    ) -> Result<(Vec<SelectedView>, Vec<SelectedView>, Latency), ModelError> {
+        let (choice, latency) = self.choose(scene, question, options)?;
+        Ok((choice.chosen, choice.candidates, latency))
+    }
+
+    fn choose(&mut self, scene: &Scene, question: &str, options: &AskOptions) -> Result<(Choice, Latency), ModelError> {
+        check_question(question)?;
+        let start = Instant::now();
+        self.encode_scene(scene)?;
+        let encode_ms = millis(start);
+        let Some(cache) = &self.scene else { return Err(ModelError::EmptyScene) };
+        let words = self.tokenizer.encode(question)?;
+        let (text, clip_text) = self.network.embed_texts(&[words], &self.device);
+        let choice = cache.candidates.choose(&self.network, text, clip_text, options);
+        let total_ms = millis(start);
+        Ok((choice, Latency { select_ms: total_ms - encode_ms, encode_ms, total_ms, ..Latency::default() }))
     }
 
     /// The scene with `views` as the decoder reads it, with room for `room` more tokens: what the last question left behind
@@ -306,7 +324,6 @@ impl Reasoner {
         }
         let (plan, features) = self.network.encode_points(&[&sample], &self.config, &self.device);
         self.encode_keyframes(scene.keyframes());
-        let keyframes: Vec<u32> = scene.keyframes().iter().map(|k| k.id).collect();
         let visible: Vec<Vec<u32>> = scene
             .keyframes()
             .iter()
@@ -317,16 +334,25 @@ impl Reasoner {
         } else {
             rows(self.network.embed_view_points(&features, &visible, &self.device))
         };
-        let embeddings = keyframes
+        let embeddings: Vec<ViewEmbeddings> = scene
+            .keyframes()
             .iter()
             .zip(point_rows)
-            .filter_map(|(id, points)| {
-                let view = self.views.get(id)?;
+            .filter_map(|(keyframe, points)| {
+                let view = self.views.get(&keyframe.id)?;
                 Some(ViewEmbeddings { image: view.image.clone(), points, clip_image: view.clip_image.clone() })
             })
             .collect();
+        let candidates = Candidates::new(
+            &self.network,
+            &features,
+            scene.keyframes(),
+            &embeddings,
+            &visible,
+            self.config.default_views,
+        );
         let revision = scene.revision();
-        self.scene = Some(SceneCache { revision, bounds, sample, plan, features, keyframes, embeddings, read: None });
+        self.scene = Some(SceneCache { revision, bounds, sample, plan, features, candidates, read: None });
         Ok(())
     }
 
@@ -366,27 +392,6 @@ fn tokens_of(tokens: Tensor<3>, points: usize, encoders: Encoders) -> Option<Ten
         .map(|(_, start, length)| tokens.clone().narrow(1, start, length))
         .collect();
     (!kept.is_empty()).then(|| Tensor::cat(kept, 1))
-}
-
-/// Scores the keyframes against the question and takes the best, or evenly spaced ones.
-fn select_views(
-    network: &Network,
-    device: &Device,
-    weights: &UtilityWeights,
-    cache: &SceneCache,
-    words: &[u32],
-    options: &AskOptions,
-    default_views: usize,
-) -> Vec<SelectedView> {
-    let (text, clip_text) = network.embed_texts(&[words.to_vec()], device);
-    let (text, clip_text) = (rows(text).concat(), rows(clip_text).concat());
-    let scores = score_views(&QueryEmbeddings { text: &text, clip_text: &clip_text }, &cache.embeddings, weights);
-    let count = options.max_views.unwrap_or(default_views);
-    let chosen = match options.strategy {
-        ViewStrategy::Utility => select_top(&scores, count),
-        ViewStrategy::UniformInTime => select_uniform(scores.len(), count),
-    };
-    chosen.into_iter().map(|i| SelectedView { keyframe: cache.keyframes[i], scores: scores[i] }).collect()
 }
 
 fn millis(since: Instant) -> f64 {

@@ -35,7 +35,8 @@ pub use proposals::{Proposal, proposals};
 pub use registration::register_depth;
 pub use scene::{FuseReport, Scene, SceneConfig, SceneError};
 pub use select::{
-    QueryEmbeddings, UtilityWeights, ViewEmbeddings, ViewScores, score_views, select_top, select_uniform,
+    Diversity, Pick, QueryEmbeddings, Relevance, Stop, UtilityWeights, ViewEmbeddings, ViewScores, ViewTable,
+    VisibleSets, gains_alone, select_by_coverage, select_greedy, select_random, select_ring, select_uniform,
 };
 pub use structure::shell_mask;
 pub use sync::{SyncConfig, Synchronizer};

@@ -12,3 +12,4 @@ pub mod rooms;
 pub mod run;
 pub mod sft;
 pub mod tasks;
+pub mod views;

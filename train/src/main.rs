@@ -4,7 +4,7 @@ use std::io::{IsTerminal, stderr};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use vantage_train::{bench, data, eval, grpo, rooms, run, sft};
+use vantage_train::{bench, data, eval, grpo, rooms, run, sft, views};
 
 #[derive(Debug, Parser)]
 #[command(name = "vantage-train", version, about = "Makes training data, trains and evaluates Vantage's model")]
@@ -23,6 +23,8 @@ enum Command {
     Sft(sft::SftArgs),
     /// Make a trained model better at what its answers are rewarded for (GRPO); resumes by itself.
     Grpo(grpo::GrpoArgs),
+    /// Learn which views tell most about a question, on a trained model; resumes by itself.
+    Views(views::ViewsArgs),
     /// Draw the logs of runs into one picture.
     Curves(run::curves::CurvesArgs),
     /// Score a model on rooms it was never trained on.
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         Command::Data(args) => data::cli::run(&args),
         Command::Sft(args) => sft::run(&args),
         Command::Grpo(args) => grpo::run(&args),
+        Command::Views(args) => views::run(&args),
         Command::Curves(args) => run::curves::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Bench(args) => bench::run(&args),

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use vantage_scene::{ColorImage, Keyframe, Scene, ViewScores, select_uniform};
+use vantage_scene::{ColorImage, Keyframe, Scene, ViewScores};
 
 use super::evidence::ViewEvidence;
 use super::lifting::lift;
@@ -17,6 +17,7 @@ use crate::answer::{Answer, AskOptions, Grounding, Latency, SelectedView, ViewSt
 use crate::error::ModelError;
 use crate::grounding::ObjectRegistry;
 use crate::qwen::ReplyOptions;
+use crate::view_choice::without_scores;
 
 /// Views read where the question's options name no number.
 pub const DEFAULT_VIEWS: usize = 4;
@@ -166,8 +167,9 @@ impl LiftReasoner {
             views: chosen
                 .iter()
                 .take(self.report.len())
-                .map(|(view, scores)| SelectedView { keyframe: view.id, scores: *scores })
+                .map(|(view, scores)| SelectedView { keyframe: view.id, scores: *scores, ..SelectedView::default() })
                 .collect(),
+            candidates: Vec::new(),
             boxes,
             bounds,
             latency: Latency { select_ms, encode_ms, first_token_ms: first_token_ms.unwrap_or(total_ms), total_ms },
@@ -179,9 +181,14 @@ impl LiftReasoner {
 /// is no shared space of text and views here.
 fn choose<'a>(keyframes: &'a [Keyframe], options: &AskOptions) -> Vec<(&'a Keyframe, ViewScores)> {
     let count = options.max_views.unwrap_or(DEFAULT_VIEWS);
-    let chosen = match options.strategy {
-        ViewStrategy::Utility => by_coverage(&keyframes.iter().map(Keyframe::visible_cells).collect::<Vec<_>>(), count),
-        ViewStrategy::UniformInTime => select_uniform(keyframes.len(), count).into_iter().map(|i| (i, 0.0)).collect(),
+    let chosen = match &options.strategy {
+        ViewStrategy::Utility | ViewStrategy::Coverage => {
+            by_coverage(&keyframes.iter().map(Keyframe::visible_cells).collect::<Vec<_>>(), count)
+        }
+        strategy => {
+            let (ids, poses): (Vec<_>, Vec<_>) = keyframes.iter().map(|k| (k.id, k.frame.world_from_camera)).unzip();
+            without_scores(strategy, &ids, &poses, count).into_iter().map(|i| (i, 0.0)).collect()
+        }
     };
     let scored = |(i, utility)| Some((keyframes.get(i)?, ViewScores { utility, ..ViewScores::default() }));
     chosen.into_iter().filter_map(scored).collect()

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use vantage_calibration::Rig;
 use vantage_model::{Answer, AskOptions, DeviceChoice, ViewStrategy};
@@ -18,15 +18,6 @@ use crate::sink::folder::OutFolder;
 use crate::sink::json::Line;
 use crate::sink::{stdout, table};
 use crate::source::{BagSource, TopicRequest};
-
-/// How views are chosen.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum Strategy {
-    /// By the utility U(v).
-    Utility,
-    /// Evenly in time, the baseline.
-    Uniform,
-}
 
 /// What fusion and asking have in common for replay and demo.
 #[derive(Debug, Args)]
@@ -67,9 +58,9 @@ pub(crate) struct Settings {
     /// Views given to the model; its own number when left out.
     #[arg(long)]
     pub(crate) views: Option<NonZeroUsize>,
-    /// How views are chosen.
-    #[arg(long, value_enum, default_value_t = Strategy::Utility)]
-    pub(crate) strategy: Strategy,
+    /// How views are chosen: utility, or blind to the question uniform, random, ring, coverage or all.
+    #[arg(long, default_value = "utility")]
+    pub(crate) strategy: ViewStrategy,
     /// Most tokens of an answer; in mode lift, of what is said about each view.
     #[arg(long, default_value_t = 320, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(crate) max_tokens: u32,
@@ -128,14 +119,10 @@ impl Settings {
     }
 
     fn ask_options(&self) -> AskOptions {
-        let strategy = match self.strategy {
-            Strategy::Utility => ViewStrategy::Utility,
-            Strategy::Uniform => ViewStrategy::UniformInTime,
-        };
         AskOptions {
             max_views: self.views.map(NonZeroUsize::get),
             max_tokens: self.max_tokens as usize,
-            strategy,
+            strategy: self.strategy.clone(),
             ..AskOptions::default()
         }
     }

@@ -192,8 +192,10 @@ mod tests {
             grammar_valid: true,
             views: vec![SelectedView {
                 keyframe: 7,
-                scores: ViewScores { utility: 0.5, text: 0.0, image: 0.0, clip: 0.0 },
+                scores: ViewScores { utility: 0.5, ..ViewScores::default() },
+                ..SelectedView::default()
             }],
+            candidates: Vec::new(),
             boxes: vec![Grounding { id: "chair_1".into(), label: "chair".into(), bbox, score: 0.75 }],
             bounds: Aabb { min: [0.0; 3], max: [4.0, 3.0, 2.0] },
             latency: Latency { total_ms: 1500.25, ..Latency::default() },

@@ -75,7 +75,10 @@ const PARAMETERS: &[Parameter] = &[
     Parameter { name: "device", kind: Kind::Text { default: "auto" } },
     Parameter { name: "mode", kind: Kind::Choice { default: "auto", others: &["r1", "lift"] } },
     Parameter { name: "max_views", kind: Kind::Integer { default: 0, min: 0, max: 64 } },
-    Parameter { name: "view_strategy", kind: Kind::Choice { default: "utility", others: &["uniform"] } },
+    Parameter {
+        name: "view_strategy",
+        kind: Kind::Choice { default: "utility", others: &["uniform", "random", "ring", "coverage", "all"] },
+    },
     Parameter { name: "max_tokens", kind: Kind::Integer { default: 320, min: 1, max: 4096 } },
     Parameter { name: "publish_points_period", kind: Kind::Double { default: 1.0, min: 0.0, max: 3600.0 } },
     Parameter { name: "qos_output", kind: Kind::Choice { default: "reliable", others: &["best_effort"] } },
@@ -188,8 +191,8 @@ impl Settings {
             max_keyframes: integer("max_keyframes"),
             max_keyframe_bytes: integer("max_keyframe_bytes"),
         };
-        let strategy =
-            if text("view_strategy") == "uniform" { ViewStrategy::UniformInTime } else { ViewStrategy::Utility };
+        // one of the choices, all of which are names of strategies
+        let strategy = text("view_strategy").parse::<ViewStrategy>().unwrap_or_default();
         let ask = AskOptions {
             max_views: Some(integer("max_views")).filter(|n| *n > 0),
             max_tokens: integer("max_tokens"),

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use vantage_model::Answer;
 use vantage_scene::{OrientedBox, Scene};
 
+use super::contact_sheet::contact_sheet;
 use super::draw::view_with_boxes;
 
 /// Marks a folder as one that may be replaced.
@@ -17,6 +18,7 @@ const MARK: &str = "answers.jsonl";
 fn is_result(name: &str) -> bool {
     [MARK, "map.ply", "mesh.ply", "report.html"].contains(&name)
         || (name.starts_with("question") && name.contains("_view") && name.ends_with(".png"))
+        || (name.starts_with("question") && name.ends_with("_candidates.svg"))
 }
 
 /// A folder of results being written.
@@ -75,6 +77,13 @@ impl OutFolder {
                 view.keyframe, view.scores.utility
             );
         }
+        let mut sheet = String::new();
+        if let Some(svg) = contact_sheet(scene, answer)? {
+            let name = format!("question{number}_candidates.svg");
+            let path = self.partial.join(&name);
+            fs::write(&path, svg).with_context(|| format!("writing {}", path.display()))?;
+            sheet = format!("<p><a href=\"{name}\">All {} views with their scores</a></p>", answer.candidates.len());
+        }
         let boxes: String = answer
             .boxes
             .iter()
@@ -89,7 +98,7 @@ impl OutFolder {
             })
             .collect();
         self.sections.push(format!(
-            "<section><h2>{}</h2><p class=\"answer\">{}</p><p class=\"think\">{}</p><ul>{boxes}</ul><div class=\"views\">{pictures}</div></section>",
+            "<section><h2>{}</h2><p class=\"answer\">{}</p><p class=\"think\">{}</p><ul>{boxes}</ul><div class=\"views\">{pictures}</div>{sheet}</section>",
             escape(&answer.question),
             escape(&answer.answer),
             escape(&answer.reasoning)

@@ -73,6 +73,10 @@ pub struct View {
     pub image: f32,
     /// S_clip.
     pub clip: f32,
+    /// What it added to the views before it: the utility, and what it newly shows.
+    pub gain: f32,
+    /// Share of what the question is about that it newly shows.
+    pub new: f32,
 }
 
 /// A grounded box.
@@ -142,6 +146,8 @@ impl<'a> Line<'a> {
             text: v.scores.text,
             image: v.scores.image,
             clip: v.scores.clip,
+            gain: v.gain,
+            new: v.new,
         };
         Self::Answer {
             question: &answer.question,

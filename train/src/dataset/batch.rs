@@ -103,15 +103,29 @@ impl Batch {
             let (epoch, place) = (draw / samples.len(), draw % samples.len());
             let sample = &samples[shuffled(place, samples.len(), seed, epoch)];
             let mut rng = ChaCha8Rng::seed_from_u64(seed ^ (draw as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-            let turns = rng.random_range(0..4usize);
-            let room = turned(generate(sample.room_seed, &RoomConfig::default()), turns);
-            let part = scene_part(sample, &room, tokenizer, turns, config.views, &mut rng)?;
-            let texts = scene_rows(&part, sample, &room, tokenizer, config, slot, &mut rng)?;
+            let (part, texts) = part_and_rows(sample, tokenizer, config, &mut rng)?;
             scenes.push(part);
-            rows.extend(texts);
+            rows.extend(texts.into_iter().map(|row| TextRow { scene: slot, ..row }));
         }
         Ok(Self { scenes, rows, questions: config.questions })
     }
+}
+
+/// `sample` turned by a random quarter turn, with some of its views, and questions about it as the first scene.
+///
+/// # Errors
+/// When a text cannot be tokenised.
+pub(crate) fn part_and_rows(
+    sample: &SceneSample,
+    tokenizer: &Tokenizer,
+    config: &BatchConfig,
+    rng: &mut ChaCha8Rng,
+) -> Result<(ScenePart, Vec<TextRow>)> {
+    let turns = rng.random_range(0..4usize);
+    let room = turned(generate(sample.room_seed, &RoomConfig::default()), turns);
+    let part = scene_part(sample, &room, tokenizer, turns, config.views, rng)?;
+    let rows = scene_rows(&part, sample, &room, tokenizer, config, rng)?;
+    Ok((part, rows))
 }
 
 impl Batch {
@@ -145,12 +159,11 @@ fn scene_rows(
     room: &Room,
     tokenizer: &Tokenizer,
     config: &BatchConfig,
-    slot: usize,
     rng: &mut ChaCha8Rng,
 ) -> Result<Vec<TextRow>> {
     let mut rows = Vec::with_capacity(config.questions);
     for question in questions(room, &sample.seen, rng.random(), 2 * config.questions, &config.mix) {
-        let row = text_row(&question, part, tokenizer, slot)?;
+        let row = text_row(&question, part, tokenizer)?;
         if row.tokens.len() <= config.max_tokens && rows.len() < config.questions {
             rows.push(row);
         }
@@ -168,7 +181,7 @@ fn scene_rows(
     Ok(rows)
 }
 
-fn text_row(question: &Question, part: &ScenePart, tokenizer: &Tokenizer, scene: usize) -> Result<TextRow> {
+fn text_row(question: &Question, part: &ScenePart, tokenizer: &Tokenizer) -> Result<TextRow> {
     let written = |i: usize| part.boxes.get(i).map(|b| TextBox::from_box(b, &part.bounds).to_string());
     let prompt_text = question.prompt(&mut |i| written(i).unwrap_or_default());
     let mut objects = Vec::new();
@@ -184,7 +197,7 @@ fn text_row(question: &Question, part: &ScenePart, tokenizer: &Tokenizer, scene:
     let boxes_asked = question.task == Task::Grounding || !question.targets.is_empty();
     let answers = if question.targets.is_empty() { question.answers.clone() } else { Vec::new() };
     Ok(TextRow {
-        scene,
+        scene: 0,
         tokens,
         prompt,
         words,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use vantage_model::{ModelConfig, PointSample, VISIBILITY_TOLERANCE_M, ViewInput};
 use vantage_scene::{Aabb, KeyframeConfig, Scene, SceneConfig, TsdfConfig, shell_mask, visible_points};
 
-use crate::rooms::{RecordConfig, Room, RoomConfig, generate, object_at, record};
+use crate::rooms::{RecordConfig, Recording, Room, RoomConfig, generate, object_at, record};
 
 /// Version of the cached samples; a cache of another version is made anew.
 pub const SAMPLE_FORMAT_VERSION: u32 = 5;
@@ -77,17 +77,33 @@ pub fn scene_config() -> SceneConfig {
 /// # Errors
 /// When the map refuses a frame.
 pub fn make_scene(room: &Room, config: &RecordConfig) -> Result<(Scene, Vec<bool>)> {
-    let recording = record(room, config);
+    fuse_recording(&record(room, config), room.objects.len(), config)
+}
+
+/// Fuses a `recording` of a room with so many objects, made by `config`: the scene, and which objects were seen well.
+///
+/// # Errors
+/// When the map refuses a frame.
+pub(crate) fn fuse_recording(
+    recording: &Recording,
+    objects: usize,
+    config: &RecordConfig,
+) -> Result<(Scene, Vec<bool>)> {
     let mut scene = Scene::new(scene_config())?;
-    let mut seen = vec![false; room.objects.len()];
-    let min_pixels = (MIN_SEEN_SHARE * (config.width * config.height) as f32) as u32;
+    let mut seen = vec![false; objects];
+    let least = least_pixels(config);
     for (frame, pixels) in recording.frames.iter().zip(&recording.visible_pixels) {
         scene.fuse(frame)?;
         for (seen, &count) in seen.iter_mut().zip(pixels) {
-            *seen |= count >= min_pixels;
+            *seen |= count >= least;
         }
     }
     Ok((scene, seen))
+}
+
+/// A picture of a recording shows an object when this many pixels do.
+pub(crate) fn least_pixels(config: &RecordConfig) -> u32 {
+    (MIN_SEEN_SHARE * (config.width * config.height) as f32) as u32
 }
 
 impl SceneSample {

@@ -4,7 +4,9 @@ mod baseline;
 mod disturb;
 mod print;
 mod run;
+mod views;
 
 pub(crate) use baseline::MajorityAnswer;
 pub use disturb::{Disturbance, disturb};
-pub use run::{EvalArgs, run};
+pub use run::{EvalArgs, EvalCommand, run};
+pub use views::ViewsArgs;

@@ -4,19 +4,20 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use clap::Args;
+use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 use vantage_model::grammar::parse;
-use vantage_model::{AskOptions, DeviceChoice, Encoders, Reasoner, TextBox, ViewStrategy};
+use vantage_model::{Answer, AskOptions, DeviceChoice, Encoders, Reasoner, TextBox, ViewStrategy};
 use vantage_node::sink::stdout;
 use vantage_scene::{OrientedBox, Scene, proposals, shell_mask};
 
 use super::baseline::random_proposal_iou;
 use super::disturb::{Disturbance, disturb};
 use super::print::print;
+use super::views::ViewsArgs;
 use crate::dataset::{make_scene, scene_config};
 use crate::metrics::accuracy_at;
 use crate::rooms::{Difficulty, RecordConfig, Room, RoomConfig, SensingArgs, generate, record};
@@ -24,7 +25,7 @@ use crate::sft::run::FIRST_TRAINING_SEED;
 use crate::tasks::{Question, QuestionScores, Said, Scores, Task, TaskMix, questions, score};
 
 /// Questions asked of each room.
-const QUESTIONS_PER_ROOM: usize = 10;
+pub(super) const QUESTIONS_PER_ROOM: usize = 10;
 /// Questions of one task asked of each room, where each task has its own number.
 const QUESTIONS_PER_TASK: usize = 4;
 /// Overlap from which a random proposal counts as right.
@@ -36,11 +37,15 @@ const PROPOSAL_RADIUS_M: f32 = 0.12;
 /// Fewest surface points of a baseline cluster.
 const PROPOSAL_POINTS: usize = 20;
 /// Rooms of different `--rooms-seed` never coincide below this many rooms.
-const ROOMS_PER_SEED: u64 = 1 << 16;
+pub(super) const ROOMS_PER_SEED: u64 = 1 << 16;
 
 /// Arguments of `vantage-train eval`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct EvalArgs {
+    /// What else to score.
+    #[command(subcommand)]
+    pub what: Option<EvalCommand>,
     /// Model folder; the embedded model when left out.
     #[arg(long)]
     pub model: Option<PathBuf>,
@@ -74,9 +79,9 @@ pub struct EvalArgs {
     /// Depth noise added before fusing, as a multiple of a structured-light sensor's own.
     #[arg(long, default_value_t = 0.0, value_parser = factor)]
     pub depth_noise: f64,
-    /// How views are chosen: `utility` or `uniform`.
+    /// How views are chosen: utility, or blind to the question uniform, random, ring, coverage or all.
     #[arg(long, default_value = "utility")]
-    pub strategy: String,
+    pub strategy: ViewStrategy,
     /// Let the model leave the output grammar: measures what it has learned of it, not what a robot gets.
     #[arg(long)]
     pub unguided: bool,
@@ -89,6 +94,13 @@ pub struct EvalArgs {
     /// How the rooms are seen.
     #[command(flatten)]
     pub sensing: SensingArgs,
+}
+
+/// What else there is to score.
+#[derive(Debug, Subcommand)]
+pub enum EvalCommand {
+    /// Compare ways of choosing views: what they show of what is asked about, what the answers are worth then, and their cost.
+    Views(ViewsArgs),
 }
 
 /// Reads a number from 0 to 1.
@@ -120,12 +132,10 @@ struct Sample<'a> {
 /// # Errors
 /// When the model cannot be loaded, a room cannot be fused, or a question fails.
 pub fn run(args: &EvalArgs) -> Result<()> {
+    if let Some(EvalCommand::Views(args)) = &args.what {
+        return super::views::run(args);
+    }
     ensure!(args.count > 0, "--count must be at least 1");
-    let strategy = match args.strategy.as_str() {
-        "utility" => ViewStrategy::Utility,
-        "uniform" => ViewStrategy::UniformInTime,
-        other => anyhow::bail!("--strategy {other}: it is `utility` or `uniform`"),
-    };
     let device = args.device.open()?;
     let mut reasoner = match &args.model {
         Some(dir) => Reasoner::load(dir, &device)?,
@@ -133,14 +143,19 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     };
     let mut base = args.against.as_ref().map(|dir| Reasoner::load(dir, &device)).transpose()?;
     let mut base_scores = Scores::default();
-    let options = AskOptions { strategy, guided: !args.unguided, encoders: args.encoders, ..AskOptions::default() };
+    let options = AskOptions {
+        strategy: args.strategy.clone(),
+        guided: !args.unguided,
+        encoders: args.encoders,
+        ..AskOptions::default()
+    };
     let mut scores = Scores::default();
     let mut left = Left::new(args);
     let bar = ProgressBar::new(left.all() as u64);
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} questions {elapsed} (left {eta})") {
         bar.set_style(style);
     }
-    let first_seed = args.rooms_seed.wrapping_mul(ROOMS_PER_SEED) % FIRST_TRAINING_SEED;
+    let first_seed = first_room(args.rooms_seed);
     for room_index in 0.. {
         if left.all() == 0 {
             break;
@@ -161,7 +176,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
             };
             let prompt = question.prompt(&mut write_box);
             let asked = Asked { room: &room, scene: &scene, question: &question, prompt: &prompt, options: &options };
-            let (raw, scored) = asked.of(&mut reasoner)?;
+            let (answer, scored) = asked.of(&mut reasoner)?;
             let iou = scored.values.iter().find(|(name, _)| *name == "iou").map(|(_, iou)| *iou);
             let mut baseline = Vec::new();
             if let (Some(_), Some(truth)) = (iou, question.boxes(&room).first()) {
@@ -176,7 +191,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
                     subtype: question.subtype,
                     question: &prompt,
                     expected: &question.answers,
-                    raw: &raw,
+                    raw: &answer.raw,
                     iou,
                 };
                 stdout::print(&serde_json::to_string(&sample)?)?;
@@ -197,25 +212,30 @@ pub fn run(args: &EvalArgs) -> Result<()> {
 }
 
 /// A question about a room, as it is put to a model.
-struct Asked<'a> {
-    room: &'a Room,
-    scene: &'a Scene,
-    question: &'a Question,
-    prompt: &'a str,
-    options: &'a AskOptions,
+pub(super) struct Asked<'a> {
+    pub(super) room: &'a Room,
+    pub(super) scene: &'a Scene,
+    pub(super) question: &'a Question,
+    pub(super) prompt: &'a str,
+    pub(super) options: &'a AskOptions,
 }
 
 impl Asked<'_> {
-    /// What the model writes, and its scores.
-    fn of(&self, reasoner: &mut Reasoner) -> Result<(String, QuestionScores)> {
+    /// What the model answers, and its scores.
+    pub(super) fn of(&self, reasoner: &mut Reasoner) -> Result<(Answer, QuestionScores)> {
         let answer = reasoner.ask(self.scene, self.prompt, self.options, &mut |_| ControlFlow::Continue(()))?;
         let parsed = if answer.grammar_valid { parse(&answer.raw).ok() } else { None };
         let boxes: Vec<OrientedBox> = answer.boxes.iter().map(|b| b.bbox).collect();
         let sureness: Vec<f64> = answer.boxes.iter().map(|b| f64::from(b.score)).collect();
         let said = Said { parsed: parsed.as_ref(), boxes: &boxes, sureness: &sureness };
         let scored = score(self.question, self.room, &said);
-        Ok((answer.raw, scored))
+        Ok((answer, scored))
     }
+}
+
+/// The first of a seed's rooms, none of which is trained on.
+pub(super) fn first_room(rooms_seed: u64) -> u64 {
+    rooms_seed.wrapping_mul(ROOMS_PER_SEED) % FIRST_TRAINING_SEED
 }
 
 /// The room's map as it is recorded and disturbed, and which objects the whole walk shows well: what is asked does not depend

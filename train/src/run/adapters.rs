@@ -31,6 +31,11 @@ pub struct AdapterArgs {
 }
 
 impl AdapterArgs {
+    /// No adapters.
+    pub(crate) fn none() -> Self {
+        Self { lora_rank: None, lora_alpha: 1.0, lora_layers: 0 }
+    }
+
     /// What decides the curve, by option; nothing where no adapter is asked for.
     pub(crate) fn settings(&self) -> BTreeMap<String, String> {
         let Some(rank) = self.lora_rank else { return BTreeMap::new() };

@@ -231,15 +231,18 @@ pub(crate) fn read_model(dir: &Path, device: &Device) -> Result<Model> {
     Ok((config, tokenizer, network))
 }
 
-/// The model in the folder `dir`, with fresh weights where it has none, and the names of these.
+/// The model in the folder `dir`, with fresh weights where it has none, which is said.
 ///
 /// # Errors
 /// When a file is missing or damaged.
-pub(crate) fn read_part(dir: &Path, device: &Device) -> Result<(Model, Vec<String>)> {
+pub(crate) fn read_or_fresh(dir: &Path, device: &Device) -> Result<Model> {
     let files = CheckpointFiles::read(dir)?;
     let (config, tokenizer, mut network) = fresh(&files, device)?;
     let missing = checkpoint::apply_part(&mut network, &files)?;
-    Ok(((config, tokenizer, network), missing))
+    if !missing.is_empty() {
+        eprintln!("{}: without {}; they start fresh", dir.display(), missing.join(", "));
+    }
+    Ok((config, tokenizer, network))
 }
 
 /// What `files` describe, with random weights.

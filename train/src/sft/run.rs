@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
 use std::time::Instant;
 
@@ -18,13 +18,13 @@ use super::parallel::{PART_NAMES, Workers};
 use super::schedule::Schedule;
 use crate::dataset::{Batch, BatchConfig, SceneSample, load_or_make};
 use crate::rooms::{CLASS_NAMES, RoomConfig, generate};
-use crate::run::{AdapterArgs, Checkpoint, Model, RunFolder, at_least_one, begin_or_resume, progress, read_part};
+use crate::run::{AdapterArgs, Checkpoint, Model, RunFolder, at_least_one, begin_or_resume, progress, read_or_fresh};
 use crate::tasks::{TaskMix, questions};
 
 /// First seed of the training rooms; evaluation refuses seeds from here on, so that no room is on both sides.
 pub const FIRST_TRAINING_SEED: u64 = 1 << 40;
 /// First seed of the rooms that tell when to stop.
-const FIRST_VALIDATION_SEED: u64 = 1 << 42;
+pub(crate) const FIRST_VALIDATION_SEED: u64 = 1 << 42;
 /// Rooms whose questions the tokenizer is trained on.
 const TOKENIZER_ROOMS: u64 = 400;
 /// Largest global gradient norm.
@@ -157,7 +157,7 @@ pub fn run(args: &SftArgs) -> Result<()> {
     let settings = args.settings();
     let checkpoint = folder.checkpoint(&settings)?;
     let begin = || match &args.init {
-        Some(dir) => model_from(dir, &device),
+        Some(dir) => read_or_fresh(dir, &device),
         None => fresh_model(args, &device),
     };
     let (config, tokenizer, mut network) =
@@ -268,15 +268,6 @@ fn fresh_model(args: &SftArgs, device: &Device) -> Result<Model> {
     config.default_views = args.views;
     let network = Network::new(&config, device);
     Ok((config, tokenizer, network))
-}
-
-/// The model in `dir` with fresh weights where it has none.
-fn model_from(dir: &Path, device: &Device) -> Result<Model> {
-    let (model, missing) = read_part(dir, device)?;
-    if !missing.is_empty() {
-        eprintln!("{}: without {}; they start fresh", dir.display(), missing.join(", "));
-    }
-    Ok(model)
 }
 
 /// A tokenizer over the texts of some rooms that are neither trained on nor evaluated.

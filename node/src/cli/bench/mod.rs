@@ -4,6 +4,7 @@ mod model;
 mod realtime;
 mod scene;
 mod soak;
+mod views;
 mod whole;
 
 use std::path::PathBuf;
@@ -31,6 +32,8 @@ enum What {
     Realtime(realtime::RealtimeArgs),
     /// The model's parts with random weights: parameters, bytes, times.
     Model(model::ModelArgs),
+    /// Choosing views for a question, by the number of keyframes.
+    Views(views::ViewsArgs),
     /// Memory over a long run: the frames of a folder again and again, in ever new places.
     Soak(soak::SoakArgs),
 }
@@ -72,6 +75,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
         What::Scene(args) => scene::run(args),
         What::Realtime(args) => realtime::run(args),
         What::Model(args) => model::run(args),
+        What::Views(args) => views::run(args),
         What::Soak(args) => soak::run(args),
     }
 }

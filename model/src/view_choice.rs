@@ -1,0 +1,125 @@
+//! A question's embeddings and a scene's candidates in; all candidates' scores and the chosen ones out.
+
+use burn::tensor::Tensor;
+use nalgebra::Isometry3;
+use vantage_scene::{
+    Diversity, Keyframe, Pick, QueryEmbeddings, Relevance, Stop, UtilityWeights, ViewEmbeddings, ViewTable,
+    VisibleSets, gains_alone, select_by_coverage, select_greedy, select_random, select_ring, select_uniform,
+};
+
+use crate::answer::{AskOptions, SelectedView, ViewStrategy};
+use crate::network::Network;
+use crate::pointing::rows;
+use crate::points::PointFeatures;
+
+/// Where no number is asked for, the choice ends before a view that newly shows less than this share of what the question is about.
+const LEAST_NEW_SHARE: f32 = 0.05;
+
+/// The keyframes of a scene, ready to be chosen from.
+pub(crate) struct Candidates {
+    keyframes: Vec<u32>,
+    poses: Vec<Isometry3<f64>>,
+    table: ViewTable,
+    /// E_point of all sampled points, `[embedding, points]`.
+    points: Option<Tensor<2>>,
+    weights: UtilityWeights,
+    diversity: Diversity,
+    /// Most views where no number is asked for.
+    default_views: usize,
+}
+
+/// What was chosen, and how all candidates did.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Choice {
+    /// Best first.
+    pub(crate) chosen: Vec<SelectedView>,
+    /// All, in the order of time.
+    pub(crate) candidates: Vec<SelectedView>,
+}
+
+impl Candidates {
+    /// `views`: each keyframe with its embeddings, and the sampled points that it sees.
+    pub(crate) fn new(
+        network: &Network,
+        features: &PointFeatures,
+        keyframes: &[Keyframe],
+        views: &[ViewEmbeddings],
+        visible: &[Vec<u32>],
+        default_views: usize,
+    ) -> Self {
+        let points = features.fine.dims()[0];
+        let mut sets = VisibleSets::new(points);
+        visible.iter().for_each(|list| sets.push(list));
+        let (weights, diversity) = network.view_head.values();
+        Self {
+            keyframes: keyframes.iter().map(|k| k.id).collect(),
+            poses: keyframes.iter().map(|k| k.frame.world_from_camera).collect(),
+            table: ViewTable::new(views, sets),
+            points: (points > 0).then(|| network.embed_points(features).transpose()),
+            weights,
+            diversity,
+            default_views,
+        }
+    }
+
+    /// Scores all candidates against the question and chooses as `options` say. `text` and `clip_text`: its embeddings, `[1, width]`.
+    pub(crate) fn choose(
+        &self,
+        network: &Network,
+        text: Tensor<2>,
+        clip_text: Tensor<2>,
+        options: &AskOptions,
+    ) -> Choice {
+        let relevance = self.relevance(network, text.clone());
+        let (text, clip_text) = (rows(text).concat(), rows(clip_text).concat());
+        let query = QueryEmbeddings { text: &text, clip_text: &clip_text };
+        let scores = self.table.scores(&query, &self.weights);
+        let utilities: Vec<f32> = scores.iter().map(|s| s.utility).collect();
+        let all = scores.len();
+        let count = options.max_views.unwrap_or(self.default_views).min(all);
+        let min_new = if options.max_views.is_some() { 0.0 } else { LEAST_NEW_SHARE };
+        let sets = self.table.sets();
+        let alone = gains_alone(&utilities, sets, &relevance, &self.diversity);
+        let picked = |views: Vec<usize>| views.into_iter().map(|view| alone[view]).collect();
+        let chosen: Vec<Pick> = match &options.strategy {
+            ViewStrategy::Utility => {
+                let stop = Stop { max_views: count, min_new };
+                select_greedy(&utilities, sets, &relevance, &self.diversity, &stop)
+            }
+            ViewStrategy::Coverage => picked(select_by_coverage(sets, count)),
+            strategy => picked(without_scores(strategy, &self.keyframes, &self.poses, count)),
+        };
+        let selected = |pick: &Pick| SelectedView {
+            keyframe: self.keyframes[pick.view],
+            scores: scores[pick.view],
+            gain: pick.gain,
+            new: pick.new,
+        };
+        Choice { chosen: chosen.iter().map(selected).collect(), candidates: alone.iter().map(selected).collect() }
+    }
+
+    /// How relevant each point is: what is likelier irrelevant than relevant counts for nothing.
+    fn relevance(&self, network: &Network, text: Tensor<2>) -> Relevance {
+        let Some(points) = &self.points else { return Relevance::default() };
+        let logits = network.view_head.relevance_logits(text.matmul(points.clone()));
+        let values: Vec<f32> = logits.into_data().iter::<f32>().map(|x| 2.0 / (1.0 + (-x).exp()) - 1.0).collect();
+        Relevance::new(&values)
+    }
+}
+
+/// What a strategy that needs nothing but the keyframes' ids and poses chooses, by index; of the others the evenly spaced.
+pub(crate) fn without_scores(
+    strategy: &ViewStrategy,
+    keyframes: &[u32],
+    poses: &[Isometry3<f64>],
+    count: usize,
+) -> Vec<usize> {
+    let all = keyframes.len();
+    match strategy {
+        ViewStrategy::Random(seed) => select_random(all, count, *seed),
+        ViewStrategy::Ring => select_ring(poses, count),
+        ViewStrategy::All => (0..all).collect(),
+        ViewStrategy::Given(ids) => ids.iter().filter_map(|id| keyframes.iter().position(|k| k == id)).collect(),
+        ViewStrategy::Utility | ViewStrategy::Coverage | ViewStrategy::UniformInTime => select_uniform(all, count),
+    }
+}

@@ -1,0 +1,225 @@
+//! A frozen scene and questions about it in, the loss of choosing views out.
+//!
+//! Three parts: whether each point is what a question is about; whether each view shows it (the contrastive losses of the
+//! scores); and how well the views chosen one after the other show it. The choice itself has no gradient: a choice by
+//! Gumbel-softmax (Jang et al., arXiv 1611.01144) stands in for it, straight through, so that gradients reach the weights.
+
+use burn::tensor::activation::softmax;
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use vantage_model::{Network, TEXT_WEIGHT_PRIOR};
+
+use super::frozen::{FrozenQuestion, FrozenScene};
+
+/// Views chosen one after the other.
+const CHOSEN: usize = 3;
+/// Temperature of the relaxed choice.
+const TEMPERATURE: f32 = 0.5;
+/// What takes a chosen view out of the next choice.
+const OUT: f32 = 1.0e4;
+/// How much a point of the referent weighs beside another: there are few.
+const POSITIVE_WEIGHT: f32 = 6.0;
+/// A view shows the referent in the contrastive losses from this quality on.
+const GOOD_QUALITY: f32 = 0.8;
+/// Weights of the parts.
+const WEIGHT_CONTRAST: f32 = 0.5;
+const WEIGHT_CHOICE: f32 = 1.0;
+/// Of (w_t - 0.3)^2.
+const WEIGHT_PRIOR: f32 = 0.1;
+
+/// The total and its parts.
+pub(super) struct ViewLosses {
+    /// What is differentiated.
+    pub(super) total: Tensor<1>,
+    /// Relevance of points, the contrastive losses, one minus the quality of the choice.
+    pub(super) parts: [Tensor<1>; 3],
+}
+
+/// Cross-entropy of log-odds `x` and targets of 0 and 1, weighted.
+fn cross_entropy(x: Tensor<2>, target: Tensor<2>, weight: Tensor<2>) -> Tensor<1> {
+    let sum = weight.clone().sum().clamp_min(1.0);
+    let loss = x.clone().clamp_min(0.0) - x.clone() * target + (x.abs().neg().exp() + 1.0).log();
+    (loss * weight).sum() / sum
+}
+
+/// Mean 0 and deviation 1 along each row; nearly equal values are all nearly 0.
+fn standardised(x: Tensor<2>) -> Tensor<2> {
+    let centred = x.clone() - x.mean_dim(1);
+    let deviation = (centred.clone().square().mean_dim(1) + 1.0e-6).sqrt();
+    centred / deviation
+}
+
+/// The loss of `questions`, at least one, about `scene`, which has at least one view. Noise of the choice comes from `rng`;
+/// without one the likeliest view is chosen each time.
+pub(super) fn view_losses(
+    network: &Network,
+    scene: &FrozenScene,
+    questions: &[FrozenQuestion],
+    device: &Device,
+    rng: Option<&mut ChaCha8Rng>,
+) -> ViewLosses {
+    let (n, p, v) = (questions.len(), scene.points(), scene.views());
+    let table = |data: Vec<f32>, rows: usize, columns: usize| {
+        Tensor::<2>::from_data(TensorData::new(data, [rows, columns]), device)
+    };
+    let words: Vec<Vec<u32>> = questions.iter().map(|q| q.words.clone()).collect();
+    let (text, clip_text) = network.embed_texts(&words, device);
+    let points = scene.point_features(device);
+    let (image, clip_image) = network.embed_images(&scene.view_features(device));
+    let views_3d = network.embed_view_points(&points, &scene.visible, device);
+
+    // whether each point belongs to what is asked about
+    let mut own = Vec::with_capacity(n * p);
+    for question in questions {
+        let is_own = |o: &i16| usize::try_from(*o).is_ok_and(|o| question.referents.contains(&o));
+        own.extend(scene.point_object.iter().map(|o| f32::from(u8::from(is_own(o)))));
+    }
+    let own = table(own, n, p);
+    let logits = network.view_head.relevance_logits(text.clone().matmul(network.embed_points(&points).transpose()));
+    let weight = own.clone().mul_scalar(POSITIVE_WEIGHT - 1.0) + 1.0;
+    let relevance_loss = cross_entropy(logits.clone(), own, weight);
+
+    // whether each view shows it
+    let quality: Vec<f32> = questions
+        .iter()
+        .flat_map(|q| (0..v).map(move |view| (q, view)))
+        .map(|(q, view)| scene.quality(view, q))
+        .collect();
+    let asked: Vec<f32> = questions.iter().map(|q| f32::from(u8::from(!q.referents.is_empty()))).collect();
+    let asked = table(asked, n, 1);
+    let good = table(quality.iter().map(|q| f32::from(u8::from(*q >= GOOD_QUALITY))).collect(), n, v);
+    let quality = table(quality, n, v);
+    let (to_points, to_images) = (text.matmul(views_3d.clone().transpose()), clip_text.matmul(clip_image.transpose()));
+    let contrast = network.contrast.val();
+    let scaled = |row: usize, cosines: Tensor<2>| {
+        let scale_bias = contrast.clone().narrow(0, row, 1);
+        cosines * scale_bias.clone().narrow(1, 0, 1).exp() + scale_bias.narrow(1, 1, 1)
+    };
+    let asked_views = asked.clone().expand([n, v]);
+    let eye = Tensor::<2>::eye(v, device);
+    // one pair belongs together against v - 1 that do not
+    let eye_weight = eye.clone().mul_scalar(v as f32 - 2.0) + 1.0;
+    let contrast_loss = cross_entropy(scaled(0, to_points.clone()), good.clone(), asked_views.clone())
+        + cross_entropy(scaled(1, to_images.clone()), good, asked_views)
+        + cross_entropy(scaled(2, image.clone().matmul(views_3d.clone().transpose())), eye, eye_weight) * 0.5;
+
+    // what the views chosen one after the other show
+    let weights = network.view_head.weights();
+    let to_all_images = views_3d.matmul(image.mean_dim(0).transpose()).transpose();
+    let utility = standardised(to_points) * weights.text.clone()
+        + standardised(to_all_images) * weights.image
+        + standardised(to_images) * weights.clip;
+    let relevance = (logits.mul_scalar(0.5).tanh()).clamp_min(0.0) + 1.0e-4;
+    let relevance = relevance.clone() / relevance.sum_dim(1);
+    let mut sees = vec![0.0f32; v * p];
+    for (row, seen) in sees.chunks_mut(p.max(1)).zip(&scene.visible) {
+        seen.iter().for_each(|&i| row[i as usize] = 1.0);
+    }
+    let sees = table(sees, v, p);
+    let sizes = sees.clone().sum_dim(1).clamp_min(1.0).transpose();
+    let mut noise = Noise(rng);
+    let mut covered = Tensor::<2>::zeros([n, p], device);
+    let mut missing = Tensor::<2>::ones([n, 1], device);
+    let mut taken = Tensor::<2>::zeros([n, v], device);
+    let mut sum = Tensor::<2>::zeros([n, 1], device);
+    let rounds = CHOSEN.min(v);
+    for _ in 0..rounds {
+        let new = (relevance.clone() * (covered.clone().neg() + 1.0)).matmul(sees.clone().transpose());
+        let seen = covered.clone().matmul(sees.clone().transpose()) / sizes.clone();
+        let gain = utility.clone() + new * weights.new.clone() - seen * weights.seen.clone();
+        let gain = gain - taken.clone().mul_scalar(OUT) + table(noise.gumbel(n * v), n, v);
+        let soft = softmax(gain.div_scalar(TEMPERATURE), 1);
+        let hard = soft.clone().greater_equal(soft.clone().max_dim(1).expand([n, v])).float().detach();
+        let chosen = hard.clone() + soft.clone() - soft.detach();
+        taken = taken + hard;
+        missing = missing * ((chosen.clone() * quality.clone()).sum_dim(1).neg() + 1.0);
+        sum = sum + missing.clone();
+        covered = (covered.clone().neg() + 1.0) * chosen.matmul(sees.clone()) + covered;
+    }
+    let count = asked.clone().sum().clamp_min(1.0);
+    let choice_loss = (sum.div_scalar(rounds as f32) * asked).sum() / count;
+    let prior = (weights.text - TEXT_WEIGHT_PRIOR).square().sum();
+
+    let total = relevance_loss.clone()
+        + contrast_loss.clone() * WEIGHT_CONTRAST
+        + choice_loss.clone() * WEIGHT_CHOICE
+        + prior * WEIGHT_PRIOR;
+    ViewLosses { total, parts: [relevance_loss, contrast_loss, choice_loss] }
+}
+
+/// Draws of the standard Gumbel distribution; zeros without a generator.
+struct Noise<'a>(Option<&'a mut ChaCha8Rng>);
+
+impl Noise<'_> {
+    fn gumbel(&mut self, count: usize) -> Vec<f32> {
+        let Some(rng) = &mut self.0 else { return vec![0.0; count] };
+        // from above 0 to below 1
+        (0..count).map(|_| -(-rng.random_range(1.0e-6f32..0.999_999).ln()).ln()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::module::Module;
+    use burn::optim::{AdamWConfig, GradientsParams};
+    use rand::SeedableRng;
+    use vantage_model::{ModelConfig, TextTowerConfig};
+
+    const WORDS: usize = 30;
+
+    fn question(word: u32, referents: &[usize]) -> FrozenQuestion {
+        FrozenQuestion { words: vec![word, 3], referents: referents.to_vec() }
+    }
+
+    #[test]
+    fn gradients_reach_the_weights_and_they_move_to_better_views() {
+        let device = Device::flex().autodiff();
+        device.seed(5);
+        let mut config = ModelConfig::nano(WORDS, vec!["shell".to_owned(), "box".to_owned()]);
+        config.text_tower = TextTowerConfig { width: 24, layers: 1, heads: 2, max_tokens: 8 };
+        let mut network = Network::new(&config, &device);
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        let scene = FrozenScene::made_up(config.points.fine_channels(), config.image.width, &mut rng);
+        let questions = [question(10, &[0]), question(11, &[1]), question(12, &[2]), question(13, &[])];
+        let before = network.view_head.values();
+        let missed = |network: &Network| {
+            let [.., missed] = view_losses(&network.valid(), &scene, &questions, &Device::flex(), None).parts;
+            missed.into_scalar::<f32>()
+        };
+        let at_first = missed(&network);
+        let mut optimizer = AdamWConfig::new().with_weight_decay(0.0).init();
+        let mut reached = [false; 4];
+        for _ in 0..150 {
+            let losses = view_losses(&network, &scene, &questions, &device, Some(&mut rng));
+            let grads = GradientsParams::from_grads(losses.total.backward(), &network);
+            let raw = grads.get::<2>(network.view_head.raw_id()).unwrap();
+            let raw: Vec<f32> = raw.into_data().iter::<f32>().collect();
+            assert!(raw.iter().all(|g| g.is_finite()));
+            reached.iter_mut().zip(&raw).for_each(|(reached, g)| *reached |= g.abs() > 1e-6);
+            network = optimizer.step(3e-3, network, grads);
+        }
+        assert_eq!(reached, [true; 4]);
+        // a third of one view in four at first, then each question's own view first of all
+        let in_the_end = missed(&network);
+        assert!(at_first > 0.2 && in_the_end < 0.05, "{at_first} {in_the_end}");
+        let (utility, diversity) = network.view_head.values();
+        assert!((utility.image + utility.clip - 1.0).abs() < 1e-6);
+        assert!((utility.text - before.0.text).abs() > 1e-3 && (utility.clip - before.0.clip).abs() > 1e-3);
+        assert!((diversity.new - before.1.new).abs() > 1e-3 && diversity.seen >= 0.0);
+    }
+
+    #[test]
+    fn what_asks_for_nothing_has_no_part_in_the_choice() {
+        let device = Device::flex();
+        let config = ModelConfig::nano(WORDS, vec!["shell".to_owned(), "box".to_owned()]);
+        let network = Network::new(&config, &device);
+        let mut rng = ChaCha8Rng::seed_from_u64(6);
+        let scene = FrozenScene::made_up(config.points.fine_channels(), config.image.width, &mut rng);
+        let losses = view_losses(&network, &scene, &[question(10, &[])], &device, None);
+        let [relevance, _, missed] = losses.parts.map(|part| part.into_scalar::<f32>());
+        assert_eq!(missed, 0.0);
+        assert!(relevance > 0.0 && losses.total.into_scalar::<f32>().is_finite());
+    }
+}

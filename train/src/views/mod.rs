@@ -1,0 +1,10 @@
+//! Learning which views tell most about a question: `vantage-train views`.
+//!
+//! The encoders and the decoder stay as they are. What learns are the text tower and the heads into the shared spaces, how
+//! relevant a point is to a question, and the weights of a view's scores.
+
+mod frozen;
+mod loss;
+mod run;
+
+pub use run::{ViewsArgs, run};
