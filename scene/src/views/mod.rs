@@ -1,0 +1,7 @@
+//! The fused scene in, views that no camera took out: what a camera would see from anywhere, and from where it should look.
+
+mod error;
+mod render;
+
+pub use error::ViewError;
+pub use render::{RenderedView, Splatting, render};
