@@ -16,6 +16,16 @@ pub enum ViewError {
     /// The pose is not finite.
     #[error("the pose of a view is not finite; check the transform world_from_camera or the robot's pose")]
     Pose,
+    /// Bounds that no view can be taken of.
+    #[error("bounds from {min:?} to {max:?} m: {reason}")]
+    Bounds {
+        /// Their least x, y, z.
+        min: [f64; 3],
+        /// Their largest x, y, z.
+        max: [f64; 3],
+        /// What is wrong with them.
+        reason: &'static str,
+    },
     /// A setting is not usable.
     #[error("view setting {field} is {value}: {reason}")]
     Setting {
