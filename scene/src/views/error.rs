@@ -26,6 +26,21 @@ pub enum ViewError {
         /// What is wrong with them.
         reason: &'static str,
     },
+    /// No floor was found.
+    #[error("no floor was found: no height has enough points that face up; give its height (floor_m)")]
+    NoFloor,
+    /// The floor is too large for its cells.
+    #[error(
+        "the floor would take {columns:.0} x {rows:.0} cells, at most {max_cells} in all are allowed; take larger cells (cell_m) or clip the cloud"
+    )]
+    TooManyCells {
+        /// Cells along x.
+        columns: f64,
+        /// Cells along y.
+        rows: f64,
+        /// Most cells.
+        max_cells: usize,
+    },
     /// A setting is not usable.
     #[error("view setting {field} is {value}: {reason}")]
     Setting {
