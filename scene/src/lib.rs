@@ -46,7 +46,7 @@ pub use transforms::{HISTORY_NANOS, Inserted, MAX_GAP_NANOS, TransformBuffer};
 pub use tsdf::{IntegrateReport, MAP_VERSION, MapFileError, Raycast, TsdfConfig, TsdfError, TsdfMap};
 pub use unproject::unproject;
 pub use views::{
-    FloorCell, FreeSpace, FreeSpaceConfig, Orbit, Reachable, RenderedView, Splatting, ViewError, corners, looking_at,
-    orbit, render, top_down,
+    FloorCell, FreeSpace, FreeSpaceConfig, NextBestView, NextBestViewConfig, Orbit, PointOfInterest, Reachable,
+    RenderedView, RobotPose, Splatting, ViewError, corners, looking_at, next_best_view, orbit, render, top_down,
 };
 pub use visibility::{CellKey, cell_of, visible_cells, visible_points};
