@@ -23,6 +23,7 @@ mod transform_error;
 mod transforms;
 mod tsdf;
 mod unproject;
+mod views;
 mod visibility;
 
 pub use bounding_box::{Aabb, OrientedBox};
@@ -45,4 +46,8 @@ pub use transform_error::TransformError;
 pub use transforms::{HISTORY_NANOS, Inserted, MAX_GAP_NANOS, TransformBuffer};
 pub use tsdf::{IntegrateReport, MAP_VERSION, MapFileError, Raycast, TsdfConfig, TsdfError, TsdfMap};
 pub use unproject::unproject;
+pub use views::{
+    FloorCell, FreeSpace, FreeSpaceConfig, NextBestView, NextBestViewConfig, Orbit, PointOfInterest, Reachable,
+    RenderedView, RobotPose, Splatting, ViewError, corners, looking_at, next_best_view, orbit, render, top_down,
+};
 pub use visibility::{CellKey, cell_of, visible_cells, visible_points};

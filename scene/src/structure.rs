@@ -30,6 +30,19 @@ const YAW_STEPS: usize = 45;
 /// Most cells of a histogram; a scene wider than this many cells has no shell to find.
 const MAX_CELLS: usize = 1 << 16;
 
+/// Height of the floor, metres: the mean of the lowest well-filled height of points that face up. `None` without one, and for
+/// clouds with fewer normals than points.
+pub(crate) fn floor_height(cloud: &PointCloud) -> Option<f64> {
+    if cloud.normals.len() < cloud.len() {
+        return None;
+    }
+    let facing = Facing::new(cloud, [0.0, 0.0, 1.0])?;
+    let plane = facing.first_plane(f32::NEG_INFINITY)?;
+    let near = facing.points.iter().map(|(_, z)| *z).filter(|z| (z - plane).abs() <= PLANE_TOLERANCE_M);
+    let (sum, count) = near.fold((0.0, 0u32), |(sum, count), z| (sum + f64::from(z), count + 1));
+    (count > 0).then(|| sum / f64::from(count))
+}
+
 /// True for each point of the floor, the ceiling or a wall. All false for clouds without such planes.
 pub fn shell_mask(cloud: &PointCloud) -> Vec<bool> {
     let mut mask = vec![false; cloud.len()];
@@ -187,6 +200,17 @@ mod tests {
         let found = mask[..start].iter().filter(|m| **m).count();
         assert!(kept as f32 > 0.95 * own as f32, "{kept} of {own} box points kept");
         assert!(found as f32 > 0.98 * start as f32, "{found} of {start} shell points found");
+    }
+
+    #[test]
+    fn the_floor_is_the_lowest_broad_plane_and_neither_the_box_nor_a_speck_below() {
+        let (mut cloud, _) = room();
+        cloud.positions.iter_mut().for_each(|p| p[2] += 0.37);
+        cloud.positions.push([1.0, 1.0, -2.0]);
+        cloud.normals.push([0.0, 0.0, 1.0]);
+        assert!((floor_height(&cloud).unwrap() - 0.37).abs() < 1e-5);
+        cloud.normals.clear();
+        assert_eq!((floor_height(&cloud), floor_height(&PointCloud::default())), (None, None));
     }
 
     #[test]

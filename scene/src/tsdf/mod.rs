@@ -14,6 +14,7 @@ mod mesh;
 mod neighbours;
 mod raycast;
 mod readings;
+mod sight;
 mod store;
 mod surface;
 #[cfg(test)]

@@ -47,10 +47,7 @@ impl TsdfMap {
         max_depth_m: f32,
     ) -> Result<Raycast, TsdfError> {
         let eye = world_from_camera.translation.vector;
-        let block_m = f64::from(self.config.voxel_size_m) * SIDE as f64;
-        let usable = eye.iter().all(|x| (x / block_m).abs() < f64::from(MAX_BLOCK))
-            && world_from_camera.rotation.coords.iter().all(|x| x.is_finite());
-        if !usable {
+        if !(self.reaches(eye.into()) && world_from_camera.rotation.coords.iter().all(|x| x.is_finite())) {
             return Err(TsdfError::Pose { stamp: 0 });
         }
         let rays = RayTable::new(camera);
@@ -79,19 +76,27 @@ impl TsdfMap {
     }
 }
 
+impl TsdfMap {
+    /// Whether rays can be followed from `eye`: it is finite, and no further away than blocks are looked for.
+    pub(super) fn reaches(&self, eye: [f64; 3]) -> bool {
+        let block_m = f64::from(self.config.voxel_size_m) * SIDE as f64;
+        eye.iter().all(|x| (x / block_m).abs() < f64::from(MAX_BLOCK))
+    }
+}
+
 /// Reads the map at places relative to the eye; remembers the last block.
-struct Sampler<'a> {
-    map: &'a TsdfMap,
+pub(super) struct Sampler<'a> {
+    pub(super) map: &'a TsdfMap,
     /// The eye's block and its place in that, voxels.
     home: [i32; 3],
     offset: [f32; 3],
     per_voxel: f32,
-    least: u16,
+    pub(super) least: u16,
     last: Option<(Key, Option<&'a Voxels>)>,
 }
 
 impl<'a> Sampler<'a> {
-    fn new(map: &'a TsdfMap, eye: [f64; 3], least: u16) -> Self {
+    pub(super) fn new(map: &'a TsdfMap, eye: [f64; 3], least: u16) -> Self {
         let voxel_m = f64::from(map.config.voxel_size_m);
         let block = |k: usize| (eye[k] / (voxel_m * SIDE as f64)).floor();
         Self {
@@ -152,11 +157,11 @@ impl<'a> Sampler<'a> {
     }
 
     /// Place on the ray in voxels, counted from the corner of the eye's block.
-    fn place(&self, ray: [f32; 3], depth: f32) -> [f32; 3] {
+    pub(super) fn place(&self, ray: [f32; 3], depth: f32) -> [f32; 3] {
         std::array::from_fn(|k| self.offset[k] + ray[k] * depth * self.per_voxel)
     }
 
-    fn block_of(&mut self, at: [f32; 3]) -> Option<&'a Voxels> {
+    pub(super) fn block_of(&mut self, at: [f32; 3]) -> Option<&'a Voxels> {
         let side = SIDE as f32;
         if !at.iter().all(|x| x.abs() < MAX_BLOCK * side) {
             return None;
@@ -173,7 +178,7 @@ impl<'a> Sampler<'a> {
     }
 
     /// Depth from `at` to the side of its block that the ray leaves through.
-    fn to_next_block(&self, at: [f32; 3], ray: [f32; 3]) -> f32 {
+    pub(super) fn to_next_block(&self, at: [f32; 3], ray: [f32; 3]) -> f32 {
         let side = SIDE as f32;
         (0..3).fold(f32::INFINITY, |least, k| {
             let within = at[k].rem_euclid(side);
@@ -225,7 +230,7 @@ impl<'a> Sampler<'a> {
 }
 
 /// Index within its block of the voxel that holds a place.
-fn voxel_at_place(at: [f32; 3]) -> usize {
+pub(super) fn voxel_at_place(at: [f32; 3]) -> usize {
     let [x, y, z] = at.map(|x| (x.floor() as i32).rem_euclid(SIDE as i32) as usize);
     voxel_at(x, y, z)
 }
