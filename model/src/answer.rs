@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Instant;
 
-use vantage_scene::{Aabb, OrientedBox, ViewScores};
+use vantage_scene::{Aabb, OrientedBox, PointOfInterest, ViewScores};
 
 use crate::error::ModelError;
 
@@ -163,6 +163,10 @@ pub struct Answer {
     pub views: Vec<SelectedView>,
     /// All views that could have been chosen, in the order of time; empty in mode `lift`.
     pub candidates: Vec<SelectedView>,
+    /// How likely the scene shows what the question is about: the likeliest of its points, 0 to 1. `None` in mode `lift`.
+    pub confidence: Option<f32>,
+    /// The points that are likelier what the question is about than not, by this likelihood; empty in mode `lift`.
+    pub interest: Vec<PointOfInterest>,
     /// Boxes of the answer, in the world frame.
     pub boxes: Vec<Grounding>,
     /// The bounds that text boxes are normalised by.

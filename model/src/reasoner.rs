@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use vantage_scene::{Aabb, Keyframe, Scene, ViewEmbeddings, shell_mask, visible_points};
+use vantage_scene::{Aabb, Keyframe, PointOfInterest, Scene, ViewEmbeddings, shell_mask, visible_points};
 
 use crate::answer::{Answer, AskOptions, Encoders, Grounding, Latency, SelectedView, check_question};
 use crate::checkpoint::{self, CheckpointFiles};
@@ -65,6 +65,21 @@ struct SceneCache {
     candidates: Candidates,
     /// What the decoder read of the scene for the last question.
     read: Option<ReadScene>,
+}
+
+impl SceneCache {
+    /// The points that are likelier what a question is about than not.
+    fn interest(&self, probabilities: &[f32]) -> Vec<PointOfInterest> {
+        let points = self.sample.positions.iter().zip(probabilities).enumerate();
+        points
+            .filter(|(_, (_, probability))| **probability > 0.5)
+            .map(|(i, (position, probability))| PointOfInterest {
+                position: position.map(f64::from),
+                weight: f64::from(*probability),
+                seen: self.candidates.seen_by(i),
+            })
+            .collect()
+    }
 }
 
 /// The scene's tokens as the decoder has read them. They do not depend on the question, only on which views are shown.
@@ -169,7 +184,7 @@ impl Reasoner {
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Answer, ModelError> {
         let start = Instant::now();
-        let (Choice { chosen: views, candidates }, latency) = self.choose(scene, question, options)?;
+        let (Choice { chosen: views, candidates, probabilities }, latency) = self.choose(scene, question, options)?;
         let Latency { select_ms, encode_ms: encoded_ms, .. } = latency;
 
         let encode_start = Instant::now();
@@ -238,6 +253,8 @@ impl Reasoner {
             raw,
             views,
             candidates,
+            confidence: probabilities.iter().copied().reduce(f32::max),
+            interest: cache.interest(&probabilities),
             boxes,
             bounds: cache.bounds,
             latency: Latency {

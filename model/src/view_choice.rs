@@ -1,6 +1,7 @@
 //! A question's embeddings and a scene's candidates in; all candidates' scores and the chosen ones out.
 
 use burn::tensor::Tensor;
+use burn::tensor::activation::sigmoid;
 use nalgebra::Isometry3;
 use vantage_scene::{
     Diversity, Keyframe, Pick, QueryEmbeddings, Relevance, Stop, UtilityWeights, ViewEmbeddings, ViewTable,
@@ -24,6 +25,8 @@ pub(crate) struct Candidates {
     points: Option<Tensor<2>>,
     weights: UtilityWeights,
     diversity: Diversity,
+    /// For each sampled point, the keyframes that see it.
+    seen_by: Vec<u32>,
     /// Most views where no number is asked for.
     default_views: usize,
 }
@@ -35,6 +38,8 @@ pub(crate) struct Choice {
     pub(crate) chosen: Vec<SelectedView>,
     /// All, in the order of time.
     pub(crate) candidates: Vec<SelectedView>,
+    /// How likely each sampled point is what the question is about, 0 to 1.
+    pub(crate) probabilities: Vec<f32>,
 }
 
 impl Candidates {
@@ -50,6 +55,12 @@ impl Candidates {
         let points = features.fine.dims()[0];
         let mut sets = VisibleSets::new(points);
         visible.iter().for_each(|list| sets.push(list));
+        let mut seen_by = vec![0u32; points];
+        for &point in visible.iter().flatten() {
+            if let Some(count) = seen_by.get_mut(point as usize) {
+                *count += 1;
+            }
+        }
         let (weights, diversity) = network.view_head.values();
         Self {
             keyframes: keyframes.iter().map(|k| k.id).collect(),
@@ -58,6 +69,7 @@ impl Candidates {
             points: (points > 0).then(|| network.embed_points(features).transpose()),
             weights,
             diversity,
+            seen_by,
             default_views,
         }
     }
@@ -70,7 +82,9 @@ impl Candidates {
         clip_text: Tensor<2>,
         options: &AskOptions,
     ) -> Choice {
-        let relevance = self.relevance(network, text.clone());
+        let probabilities = self.probabilities(network, text.clone());
+        // what is likelier irrelevant than relevant counts for nothing
+        let relevance = Relevance::new(&probabilities.iter().map(|p| 2.0 * p - 1.0).collect::<Vec<f32>>());
         let (text, clip_text) = (rows(text).concat(), rows(clip_text).concat());
         let query = QueryEmbeddings { text: &text, clip_text: &clip_text };
         let scores = self.table.scores(&query, &self.weights);
@@ -95,15 +109,23 @@ impl Candidates {
             gain: pick.gain,
             new: pick.new,
         };
-        Choice { chosen: chosen.iter().map(selected).collect(), candidates: alone.iter().map(selected).collect() }
+        Choice {
+            chosen: chosen.iter().map(selected).collect(),
+            candidates: alone.iter().map(selected).collect(),
+            probabilities,
+        }
     }
 
-    /// How relevant each point is: what is likelier irrelevant than relevant counts for nothing.
-    fn relevance(&self, network: &Network, text: Tensor<2>) -> Relevance {
-        let Some(points) = &self.points else { return Relevance::default() };
+    /// How likely each point is what the question is about.
+    fn probabilities(&self, network: &Network, text: Tensor<2>) -> Vec<f32> {
+        let Some(points) = &self.points else { return Vec::new() };
         let logits = network.view_head.relevance_logits(text.matmul(points.clone()));
-        let values: Vec<f32> = logits.into_data().iter::<f32>().map(|x| 2.0 / (1.0 + (-x).exp()) - 1.0).collect();
-        Relevance::new(&values)
+        sigmoid(logits).into_data().iter::<f32>().collect()
+    }
+
+    /// Keyframes that see a point.
+    pub(crate) fn seen_by(&self, point: usize) -> u32 {
+        self.seen_by.get(point).copied().unwrap_or(0)
     }
 }
 

@@ -10,4 +10,5 @@ pub mod plot;
 pub mod questions;
 pub mod sink;
 pub mod source;
+pub mod suggest;
 pub mod wire;

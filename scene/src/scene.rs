@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
+use nalgebra::Isometry3;
 use rustc_hash::FxHashSet;
+use vantage_calibration::PinholeCamera;
 
 use crate::bounding_box::Aabb;
 use crate::cloud::PointCloud;
@@ -64,6 +66,7 @@ pub struct Scene {
     /// Cells in which something was seen through since the keyframes last forgot. Only looked up.
     doubted: FxHashSet<CellKey>,
     newest_stamp: Option<StampNanos>,
+    newest_view: Option<(PinholeCamera, Isometry3<f64>)>,
     frames_fused: u64,
     /// The surface of a revision, made when asked for.
     surface: Mutex<Option<(u64, Arc<PointCloud>)>>,
@@ -86,6 +89,7 @@ impl Scene {
             cell_m,
             doubted: FxHashSet::default(),
             newest_stamp: None,
+            newest_view: None,
             frames_fused: 0,
             surface: Mutex::new(None),
         })
@@ -102,7 +106,10 @@ impl Scene {
         if self.doubted.len() > MAX_DOUBTED || self.frames_fused.is_multiple_of(FORGET_EVERY) {
             self.forget_vanished();
         }
-        self.newest_stamp = self.newest_stamp.max(Some(frame.stamp));
+        if self.newest_stamp.is_none_or(|newest| frame.stamp >= newest) {
+            self.newest_stamp = Some(frame.stamp);
+            self.newest_view = Some((frame.camera, frame.world_from_camera));
+        }
         self.frames_fused += 1;
         Ok(FuseReport { map, keyframe })
     }
@@ -172,6 +179,11 @@ impl Scene {
     /// Stamp of the newest frame.
     pub fn newest_stamp(&self) -> Option<StampNanos> {
         self.newest_stamp
+    }
+
+    /// Camera of the newest frame, and its pose: where the robot is now.
+    pub fn newest_view(&self) -> Option<(PinholeCamera, Isometry3<f64>)> {
+        self.newest_view
     }
 
     /// Grows with every frame.

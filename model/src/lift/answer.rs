@@ -170,6 +170,8 @@ impl LiftReasoner {
                 .map(|(view, scores)| SelectedView { keyframe: view.id, scores: *scores, ..SelectedView::default() })
                 .collect(),
             candidates: Vec::new(),
+            confidence: None,
+            interest: Vec::new(),
             boxes,
             bounds,
             latency: Latency { select_ms, encode_ms, first_token_ms: first_token_ms.unwrap_or(total_ms), total_ms },

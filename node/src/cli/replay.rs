@@ -18,6 +18,7 @@ use crate::sink::folder::OutFolder;
 use crate::sink::json::Line;
 use crate::sink::{stdout, table};
 use crate::source::{BagSource, TopicRequest};
+use crate::suggest::suggested_view;
 
 /// What fusion and asking have in common for replay and demo.
 #[derive(Debug, Args)]
@@ -190,7 +191,18 @@ pub(crate) fn replay(
         let answer = answerer
             .ask(&scene, question, &settings.ask_options(), &mut |_| ControlFlow::Continue(()))
             .with_context(|| format!("asking `{question}`"))?;
-        lines.push(Line::answer(&answer, settings.timing).to_json()?);
+        let suggested = suggested_view(&scene, &answer).unwrap_or_else(|error| {
+            tracing::warn!("no view is suggested: {error}");
+            None
+        });
+        if let Some(view) = &suggested {
+            let [x, y, _] = view.position;
+            tracing::info!(
+                "what `{question}` is about was hardly seen; look from ({x:.2}, {y:.2}) to {:.0} degrees",
+                view.yaw.to_degrees()
+            );
+        }
+        lines.push(Line::answer(&answer, suggested.as_ref(), settings.timing).to_json()?);
         if let Some(known) = known {
             let truth =
                 Line::Truth { question, answers: &known.answers, boxes: known.boxes.clone(), iou: known.iou(&answer) };

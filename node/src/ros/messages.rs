@@ -1,7 +1,7 @@
 //! Answers and maps in, ROS messages out.
 
 use r2r::builtin_interfaces::msg::{Duration, Time};
-use r2r::geometry_msgs::msg::{Point, Pose, PoseWithCovariance, Quaternion, Vector3};
+use r2r::geometry_msgs::msg::{Point, Pose, PoseStamped, PoseWithCovariance, Quaternion, Vector3};
 use r2r::sensor_msgs::msg::{PointCloud2, PointField};
 use r2r::std_msgs::msg::{ColorRGBA, Header};
 use r2r::vantage_interfaces::msg::Answer as AnswerMessage;
@@ -9,7 +9,7 @@ use r2r::vision_msgs::msg::{BoundingBox3D, Detection3D, Detection3DArray, Object
 use r2r::visualization_msgs::msg::{Marker, MarkerArray};
 use vantage_model::{Answer, Grounding};
 use vantage_node::wire;
-use vantage_scene::{OrientedBox, PointCloud, StampNanos};
+use vantage_scene::{NextBestView, OrientedBox, PointCloud, StampNanos};
 
 /// Bytes of a point: x, y, z, rgb.
 const POINT_STEP: usize = 16;
@@ -52,6 +52,12 @@ pub(crate) fn point_cloud(cloud: &PointCloud, header: Header) -> PointCloud2 {
         data,
         is_dense: true,
     }
+}
+
+/// A pose on the floor, x where the robot is headed.
+pub(crate) fn floor_pose(view: &NextBestView, header: &Header) -> PoseStamped {
+    let place = OrientedBox { center: view.position, size: [0.0; 3], yaw: view.yaw };
+    PoseStamped { header: header.clone(), pose: pose(&place) }
 }
 
 /// The boxes of an answer.
@@ -196,6 +202,8 @@ mod tests {
                 ..SelectedView::default()
             }],
             candidates: Vec::new(),
+            confidence: None,
+            interest: Vec::new(),
             boxes: vec![Grounding { id: "chair_1".into(), label: "chair".into(), bbox, score: 0.75 }],
             bounds: Aabb { min: [0.0; 3], max: [4.0, 3.0, 2.0] },
             latency: Latency { total_ms: 1500.25, ..Latency::default() },

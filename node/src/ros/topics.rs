@@ -72,6 +72,8 @@ pub(crate) const DETECTIONS: Topic = Topic { name: "~/detections" };
 pub(crate) const MARKERS: Topic = Topic { name: "~/markers" };
 /// The answer, vantage_interfaces/Answer.
 pub(crate) const ANSWER: Topic = Topic { name: "~/answer" };
+/// Where to go and look, after an answer about something that was hardly seen.
+pub(crate) const SUGGESTED_VIEW: Topic = Topic { name: "~/suggested_view" };
 
 impl Input {
     /// Whether every camera has one of its own.

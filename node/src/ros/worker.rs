@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use r2r::geometry_msgs::msg::PoseStamped;
 use r2r::sensor_msgs::msg::PointCloud2;
 use r2r::vantage_interfaces::msg::Answer as AnswerMessage;
 use r2r::vision_msgs::msg::Detection3DArray;
@@ -13,12 +14,13 @@ use tokio::sync::{mpsc, watch};
 use vantage_model::{Answer, AskOptions, ModelError};
 use vantage_node::answerer::Answerer;
 use vantage_node::live::NewestFrames;
+use vantage_node::suggest::suggested_view;
 use vantage_scene::{RgbdFrame, Scene, SceneConfig};
 
 use super::bus::{Bus, Delivery};
 use super::messages;
 use super::params::Settings;
-use super::topics::{ANSWER, DETECTIONS, MARKERS, POINTS};
+use super::topics::{ANSWER, DETECTIONS, MARKERS, POINTS, SUGGESTED_VIEW};
 
 /// Everything that the node publishes.
 pub(crate) struct Outputs {
@@ -26,6 +28,7 @@ pub(crate) struct Outputs {
     detections: r2r::Publisher<Detection3DArray>,
     markers: r2r::Publisher<MarkerArray>,
     answer: r2r::Publisher<AnswerMessage>,
+    suggested_view: r2r::Publisher<PoseStamped>,
 }
 
 impl Outputs {
@@ -37,6 +40,7 @@ impl Outputs {
             detections: bus.advertise(DETECTIONS.name, delivery)?,
             markers: bus.advertise(MARKERS.name, delivery)?,
             answer: bus.advertise(ANSWER.name, delivery)?,
+            suggested_view: bus.advertise(SUGGESTED_VIEW.name, delivery)?,
         })
     }
 
@@ -184,6 +188,14 @@ impl Worker {
         );
         sent("detections", self.outputs.detections.publish(&messages::detections(answer, &header)));
         sent("markers", self.outputs.markers.publish(&messages::markers(answer, &header)));
+        match suggested_view(&self.scene, answer) {
+            Ok(Some(view)) => {
+                tracing::info!("what was asked about was hardly seen; a better view is suggested");
+                sent("suggested_view", self.outputs.suggested_view.publish(&messages::floor_pose(&view, &header)));
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!("no view is suggested: {error}"),
+        }
         sent("answer", self.outputs.answer.publish(&messages::answer(answer, self.answerer.name(), header)));
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use vantage_model::Answer;
-use vantage_scene::{Aabb, FuseReport, RgbdFrame, Scene};
+use vantage_scene::{Aabb, FuseReport, NextBestView, RgbdFrame, Scene};
 
 /// One line.
 #[derive(Debug, Serialize)]
@@ -44,6 +44,10 @@ pub enum Line<'a> {
         views: Vec<View>,
         /// The answer's boxes.
         boxes: Vec<Box<'a>>,
+        /// How likely the scene shows what was asked about, 0 to 1; null in mode lift.
+        confidence: Option<f32>,
+        /// Where to look for it, where that is unlikely; null otherwise.
+        suggested_view: Option<Suggestion>,
         /// Milliseconds.
         latency_ms: LatencyMs,
     },
@@ -77,6 +81,21 @@ pub struct View {
     pub gain: f32,
     /// Share of what the question is about that it newly shows.
     pub new: f32,
+}
+
+/// A pose to look from.
+#[derive(Debug, Serialize)]
+pub struct Suggestion {
+    /// On the floor, metres, in the world.
+    pub position: [f64; 3],
+    /// Heading about z, radians.
+    pub yaw: f64,
+    /// Share of what matters that would be seen from there.
+    pub points_gain: f64,
+    /// Share of a picture full of unknown floor.
+    pub frontier_gain: f64,
+    /// Length of the way, metres.
+    pub way: f64,
 }
 
 /// A grounded box.
@@ -137,8 +156,8 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// The line of an answer; `timing` fills the latencies in.
-    pub fn answer(answer: &'a Answer, timing: bool) -> Self {
+    /// The line of an answer, with the pose to look from where it is not sure; `timing` fills the latencies in.
+    pub fn answer(answer: &'a Answer, suggested: Option<&NextBestView>, timing: bool) -> Self {
         let ms = |x: f64| timing.then_some(x);
         let view = |v: &vantage_model::SelectedView| View {
             keyframe: v.keyframe,
@@ -167,6 +186,14 @@ impl<'a> Line<'a> {
                     score: b.score,
                 })
                 .collect(),
+            confidence: answer.confidence,
+            suggested_view: suggested.map(|view| Suggestion {
+                position: view.position,
+                yaw: view.yaw,
+                points_gain: view.points_gain,
+                frontier_gain: view.frontier_gain,
+                way: view.way_m,
+            }),
             latency_ms: LatencyMs {
                 select: ms(answer.latency.select_ms),
                 encode: ms(answer.latency.encode_ms),

@@ -109,8 +109,7 @@ fn measure(keyframes: u32, questions: u32) -> Measured {
                 })
                 .collect();
             let stop = Stop { max_views: VIEWS, min_new: 0.0 };
-            let picks =
-                select_greedy(&utilities, table.sets(), &Relevance::new(&values), &Diversity::default(), &stop);
+            let picks = select_greedy(&utilities, table.sets(), &Relevance::new(&values), &Diversity::default(), &stop);
             black_box(picks);
             start.elapsed().as_secs_f64() * 1e3
         })
