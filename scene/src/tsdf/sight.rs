@@ -34,7 +34,7 @@ impl Sight<'_> {
     pub(crate) fn sees(&mut self, place: [f64; 3]) -> bool {
         let line: [f64; 3] = std::array::from_fn(|k| place[k] - self.eye[k]);
         let length = line.iter().map(|x| x * x).sum::<f64>().sqrt();
-        if !(length <= MAX_LENGTH_M) {
+        if length.is_nan() || length > MAX_LENGTH_M {
             return false;
         }
         if length == 0.0 {

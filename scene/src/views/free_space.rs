@@ -20,6 +20,9 @@ const MAX_LENGTH_M: f64 = 100.0;
 const MIN_CELL_M: f64 = 0.005;
 /// Half the diagonal of a cell over its side: an obstacle may lie this far before its cell's centre.
 const HALF_DIAGONAL: f64 = std::f64::consts::FRAC_1_SQRT_2;
+/// What is unknown may begin this many cells before the centre of an unknown cell: somewhere within the last free one, of which
+/// only a part was seen.
+const UNKNOWN_BEFORE: f64 = 1.5;
 
 /// What the robot is, and how finely its floor is divided.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,7 +37,8 @@ pub struct FreeSpaceConfig {
     pub robot_height_m: f64,
     /// Radius of the robot, metres.
     pub robot_radius_m: f64,
-    /// The robot's centre keeps this far from unknown floor, metres. With the robot's radius nothing unseen can touch it.
+    /// The robot's centre keeps this far from unknown floor, metres, but where it has stood. With the robot's radius nothing unseen
+    /// can touch it, such as a side that was only seen along itself and is not in the map.
     pub unknown_margin_m: f64,
     /// Most cells.
     pub max_cells: usize,
@@ -138,14 +142,13 @@ impl FreeSpace {
         }
         stood.iter().for_each(|place| free.stand(*place));
         free.fill_holes();
-        free.is_passable = free.passable();
+        free.is_passable = free.passable(&stood);
         Ok(free)
     }
 
     /// Makes unknown floor under the robot free.
     fn stand(&mut self, place: [f64; 2]) {
-        let reach_m = self.config.robot_radius_m + self.config.cell_m;
-        for cell in self.grid.cells_within(place, reach_m) {
+        for cell in self.grid.cells_within(place, self.config.robot_radius_m) {
             if self.cells[cell] == FloorCell::Unknown {
                 self.cells[cell] = FloorCell::Free;
             }
@@ -167,17 +170,22 @@ impl FreeSpace {
     }
 
     /// Free cells at whose centre the robot touches nothing.
-    fn passable(&self) -> Vec<bool> {
+    fn passable(&self, stood: &[[f64; 2]]) -> Vec<bool> {
         let marked = |what: FloorCell| self.cells.iter().map(|c| *c == what).collect::<Vec<bool>>();
         let to_obstacle = distances(&marked(FloorCell::Obstacle), self.grid.columns);
         let to_unknown = distances(&marked(FloorCell::Unknown), self.grid.columns);
         let FreeSpaceConfig { cell_m, robot_radius_m, unknown_margin_m, .. } = self.config;
         let keeps = |cells: f32, least_m: f64| f64::from(cells) * cell_m >= least_m;
-        let fits = |(obstacle, unknown): (f32, f32)| {
-            keeps(obstacle, robot_radius_m + HALF_DIAGONAL * cell_m) && keeps(unknown, unknown_margin_m)
-        };
-        let all = self.cells.iter().zip(to_obstacle.into_iter().zip(to_unknown));
-        all.map(|(cell, clearance)| *cell == FloorCell::Free && fits(clearance)).collect()
+        let mut is_known: Vec<bool> =
+            to_unknown.iter().map(|d| keeps(*d, unknown_margin_m + UNKNOWN_BEFORE * cell_m)).collect();
+        for cell in stood.iter().flat_map(|place| self.grid.cells_within(*place, cell_m)) {
+            is_known[cell] = true;
+        }
+        let all = self.cells.iter().zip(is_known).zip(to_obstacle);
+        all.map(|((cell, is_known), d)| {
+            *cell == FloorCell::Free && is_known && keeps(d, robot_radius_m + HALF_DIAGONAL * cell_m)
+        })
+        .collect()
     }
 
     /// Height of the floor, metres.
