@@ -13,7 +13,7 @@ const LEAVE_SHARE: f64 = 0.2;
 
 /// How texts are sampled.
 #[derive(Debug, Clone, Copy)]
-pub struct BranchSampling {
+pub struct BranchSampling<'a> {
     /// Most tokens of a text, the end token included.
     pub max_tokens: usize,
     /// 0 takes the likeliest token; above, samples from softmax(logits / temperature).
@@ -24,6 +24,8 @@ pub struct BranchSampling {
     pub end: u32,
     /// Token `<obj>`, whose hidden state points at an object.
     pub box_open: u32,
+    /// For each token whether it may follow `<obj>`: a number has to. `None` lets all.
+    pub after_box: Option<&'a [bool]>,
 }
 
 /// A sampled text.
@@ -47,7 +49,7 @@ pub fn generate_branches(
     decoder: &Decoder,
     scene: &KvCache,
     prompts: &[Vec<u32>],
-    sampling: &BranchSampling,
+    sampling: &BranchSampling<'_>,
     device: &Device,
     look_up: &dyn Fn(Tensor<2>) -> Tensor<2>,
 ) -> Vec<BranchText> {
@@ -88,7 +90,11 @@ pub fn generate_branches(
             if text.finished {
                 continue;
             }
-            let (token, log_prob) = choose(logits, sampling.temperature, &mut rngs[row]);
+            let allowed = sampling.after_box.filter(|_| text.tokens.last() == Some(&sampling.box_open));
+            let (token, log_prob) = match allowed {
+                Some(allowed) => choose(&only(logits, allowed), sampling.temperature, &mut rngs[row]),
+                None => choose(logits, sampling.temperature, &mut rngs[row]),
+            };
             text.tokens.push(token);
             text.log_probs.push(log_prob);
             text.finished = token == sampling.end;
@@ -105,6 +111,12 @@ pub fn generate_branches(
         input = writing.iter().map(|&row| texts[row].tokens.last().map_or(0, |&t| t as i32)).collect();
         width = 1;
     }
+}
+
+/// The logits of the tokens that are `allowed`; no odds for the others.
+fn only(logits: &[f32], allowed: &[bool]) -> Vec<f32> {
+    let mut allowed = allowed.iter().copied();
+    logits.iter().map(|&x| if allowed.next().unwrap_or(false) { x } else { f32::NEG_INFINITY }).collect()
 }
 
 /// What is added to the next token of each row: the object in focus. `None` while no row has one.
@@ -167,8 +179,8 @@ mod tests {
         (decoder, cache, device)
     }
 
-    fn sampling(temperature: f32, seed: u64) -> BranchSampling {
-        BranchSampling { max_tokens: 30, temperature, seed, end: END, box_open: BOX_OPEN }
+    fn sampling(temperature: f32, seed: u64) -> BranchSampling<'static> {
+        BranchSampling { max_tokens: 30, temperature, seed, end: END, box_open: BOX_OPEN, after_box: None }
     }
 
     #[test]
@@ -214,5 +226,18 @@ mod tests {
         assert!(lengths.len() > 3, "{lengths:?}");
         assert!(all.iter().any(|t| t.finished) && all.iter().all(|t| t.tokens.len() <= 30));
         assert!(all.iter().any(|t| !t.objects.is_empty()));
+    }
+
+    #[test]
+    fn what_may_not_follow_a_box_never_does() {
+        let logits = [0.5, 3.0, -1.0, 2.0];
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let allowed = [true, false, true, false];
+        for _ in 0..200 {
+            let (token, log_prob) = choose(&only(&logits, &allowed), 1.0, &mut rng);
+            let odds = [1.0 / (1.0 + (-1.5f32).exp()), 1.0 / (1.0 + 1.5f32.exp())];
+            assert!(token == 0 || token == 2);
+            assert!((log_prob - odds[token as usize / 2].ln()).abs() < 1e-6);
+        }
     }
 }

@@ -181,6 +181,15 @@ impl Tokenizer {
         &self.special
     }
 
+    /// For each of `vocabulary` tokens, whether it is digits and nothing else: what may begin a number.
+    pub fn digit_tokens(&self, vocabulary: usize) -> Vec<bool> {
+        let is_digits = |id: usize| {
+            let text = u32::try_from(id).ok().and_then(|id| self.inner.id_to_token(id));
+            text.is_some_and(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()))
+        };
+        (0..vocabulary).map(is_digits).collect()
+    }
+
     /// Tokens in the vocabulary, marks included.
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(true)

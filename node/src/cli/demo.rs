@@ -41,10 +41,8 @@ fn make_room(seed: u64, room: &Path) -> Result<()> {
     let program = beside.unwrap_or_else(|| PathBuf::from(ROOM_MAKER));
     tracing::info!("making room {seed} and its recording");
     let status = Command::new(&program)
-        .args(["rooms", "--difficulty", "easy", "--seed", &seed.to_string(), "--out"])
+        .args(["rooms", "--seed", &seed.to_string(), "--out"])
         .arg(room)
-        // as the rooms that the built-in model was trained on look
-        .args(["--textures", "0", "--lighting", "0"])
         .status()
         .with_context(|| format!("starting {}; build it with `cargo build -p vantage-train`", program.display()))?;
     ensure!(status.success(), "{} rooms --seed {seed} failed: {status}", program.display());

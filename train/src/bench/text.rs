@@ -194,6 +194,7 @@ fn sampling(decoder: &Decoder, args: &TextArgs) -> f64 {
             seed: run as u64,
             end: NO_TOKEN,
             box_open: NO_TOKEN,
+            after_box: None,
         };
         std::hint::black_box(generate_branches(decoder, &scene, &prompts, &sampling, &device, &|states| states));
         if run > 0 {

@@ -44,6 +44,8 @@ pub struct Policy<'a> {
     pub config: &'a ModelConfig,
     /// Its tokenizer.
     pub tokenizer: &'a Tokenizer,
+    /// For each token whether it is digits: after `<obj>` nothing else is written, as in the grammar.
+    pub digits: &'a [bool],
     /// Where it runs.
     pub device: &'a Device,
 }
@@ -58,7 +60,7 @@ pub fn roll_out(
     similarity: Option<&Similarity>,
     seed: u64,
 ) -> Vec<Rollout> {
-    let Policy { network, config, tokenizer, device } = *policy;
+    let Policy { network, config, tokenizer, device, .. } = *policy;
     let special: &SpecialTokens = tokenizer.special();
     let views: Vec<&ViewInput> = scene.views.iter().collect();
     let input = [SceneInput { points: &scene.points, bounds: &scene.bounds, views: &views }];
@@ -77,6 +79,7 @@ pub fn roll_out(
         seed,
         end: special.end,
         box_open: special.box_open,
+        after_box: Some(policy.digits),
     };
     let texts = generate_branches(&network.decoder, &read, &prompts, &sampling, device, &|states| {
         objects_in_focus(network, states, &padded)

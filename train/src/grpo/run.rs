@@ -18,7 +18,7 @@ use super::update::UpdateConfig;
 use super::workers::{Rolled, Trainer, UpdateSums, Workers};
 use crate::dataset::{Batch, BatchConfig, load_or_make};
 use crate::rewards::{RewardWeights, Rewards, Similarity};
-use crate::run::{AdapterArgs, Checkpoint, RunFolder, at_least_one, begin_or_resume, progress, read_model};
+use crate::run::{AdapterArgs, Checkpoint, RunFolder, at_least_one, begin_or_resume, progress, read_or_fresh};
 use crate::sft::grads::mean_and_clip;
 use crate::sft::run::FIRST_TRAINING_SEED;
 use crate::sft::schedule::Schedule;
@@ -214,12 +214,12 @@ pub fn run(args: &GrpoArgs) -> Result<()> {
         &folder,
         checkpoint.is_some(),
         &args.adapters,
-        &|| read_model(&args.init, &autodiff),
+        &|| read_or_fresh(&args.init, &autodiff),
         &autodiff,
     )?;
     let mut optimizer = if checkpoint.is_some() { folder.load_optimizer(optimizer)? } else { optimizer };
     // the policy as it began: where adapters are trained, the same weights with these switched off
-    let (_, _, reference) = read_model(&args.init, &device)?;
+    let (_, _, reference) = read_or_fresh(&args.init, &device)?;
     let mut state = checkpoint.unwrap_or_else(|| Checkpoint::begin(settings));
     eprintln!("{}: starting at step {} of {}", config.name, state.step, args.steps);
     let bar = progress(args.rooms as u64, "rooms");
@@ -228,10 +228,12 @@ pub fn run(args: &GrpoArgs) -> Result<()> {
     bar.finish_and_clear();
 
     let similarity = Similarity::new(reference.clone(), tokenizer.clone(), device.clone());
+    let digits = tokenizer.digit_tokens(config.decoder.vocab_size);
     let trainer = Trainer {
         reference: &reference,
         config: &config,
         tokenizer: &tokenizer,
+        digits: &digits,
         device: &device,
         autodiff: &autodiff,
         groups: GroupConfig { group: args.group, max_tokens: args.max_tokens, temperature: args.temperature },

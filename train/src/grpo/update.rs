@@ -18,6 +18,9 @@ use super::rollout::Rollout;
 use crate::dataset::{ScenePart, TextRow};
 use crate::sft::{box_target, overlap_of};
 
+/// Added to the logit of a token that may not be written.
+const BAN: f32 = -1.0e9;
+
 /// What the loss is made of.
 #[derive(Debug, Clone, Copy)]
 pub struct UpdateConfig {
@@ -67,6 +70,8 @@ pub struct AnsweredScene<'a> {
     pub answers: &'a [&'a Rollout],
     /// Of the sampling.
     pub temperature: f32,
+    /// For each token whether it is digits: nothing else has odds behind `<obj>`, as in the sampling.
+    pub digits: &'a [bool],
     /// Where the network is that reads.
     pub device: &'a Device,
 }
@@ -141,7 +146,7 @@ impl AnsweredScene<'_> {
     /// Log-probabilities of the answers' tokens, `[answers, longest]`; 0 behind an answer's end.
     fn log_probs(&self, network: &Network, texts: &ReadTexts) -> Tensor<2> {
         let (_, longest) = self.lengths();
-        let (mut at, mut chosen) = (Vec::new(), Vec::new());
+        let (mut at, mut chosen, mut in_box) = (Vec::new(), Vec::new(), Vec::new());
         let real: usize = self.answers.iter().map(|a| a.text.tokens.len()).sum();
         // tokens behind an end take what is added last
         let mut place = vec![real as i32; self.answers.len() * longest];
@@ -150,11 +155,21 @@ impl AnsweredScene<'_> {
                 place[i * longest + t] = at.len() as i32;
                 at.push((i * texts.tokens + texts.prompt + t - 1) as i32);
                 chosen.push(token as i32);
+                let before = t.checked_sub(1).map(|before| answer.text.tokens[before]);
+                in_box.push(i32::from(before == Some(self.special.box_open)));
             }
         }
         let at = Tensor::<1, Int>::from_data(TensorData::new(at, [real]), self.device);
         let chosen = Tensor::<2, Int>::from_data(TensorData::new(chosen, [real, 1]), self.device);
         let logits = network.decoder.logits(texts.hidden.clone().select(0, at)).div_scalar(self.temperature);
+        let vocabulary = logits.dims()[1];
+        let mut bans = vec![0.0f32; 2 * vocabulary];
+        for (ban, is_digits) in bans[vocabulary..].iter_mut().zip(self.digits) {
+            *ban = if *is_digits { 0.0 } else { BAN };
+        }
+        let bans = Tensor::<2>::from_data(TensorData::new(bans, [2, vocabulary]), self.device);
+        let in_box = Tensor::<1, Int>::from_data(TensorData::new(in_box, [real]), self.device);
+        let logits = logits + bans.select(0, in_box);
         let log_p = log_softmax(logits, 1).gather(1, chosen).reshape([real]);
         let log_p = Tensor::cat(vec![log_p, Tensor::zeros([1], self.device)], 0);
         let place = Tensor::<1, Int>::from_data(TensorData::new(place, [self.answers.len() * longest]), self.device);
@@ -259,6 +274,17 @@ mod tests {
         box_close: 8,
     };
 
+    /// Words 9 to 15 count as digits.
+    const DIGITS: [bool; WORDS] = {
+        let mut digits = [false; WORDS];
+        let mut word = 9;
+        while word < 16 {
+            digits[word] = true;
+            word += 1;
+        }
+        digits
+    };
+
     fn tiny() -> ModelConfig {
         let nano = ModelConfig::nano(WORDS, vec!["shell".to_owned(), "box".to_owned()]);
         ModelConfig {
@@ -315,6 +341,7 @@ mod tests {
         let mut tokens: Vec<u32> = (0..length).map(|_| rng.random_range(9..WORDS as u32)).collect();
         if has_box {
             tokens[2] = SPECIAL.box_open;
+            tokens[3] = rng.random_range(9..16);
         }
         let vector = |rng: &mut ChaCha8Rng| (0..width).map(|_| rng.random_range(-0.5..0.5)).collect::<Vec<f32>>();
         let text = BranchText {
@@ -376,7 +403,7 @@ mod tests {
             answers: &'a [&'a Rollout],
             device: &'a Device,
         ) -> AnsweredScene<'a> {
-            AnsweredScene { config, special: &SPECIAL, scene, rows, answers, temperature: 0.8, device }
+            AnsweredScene { config, special: &SPECIAL, scene, rows, answers, temperature: 0.8, digits: &DIGITS, device }
         }
         let own = {
             let answers: Vec<&Rollout> = rollouts.iter().collect();

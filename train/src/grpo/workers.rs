@@ -22,6 +22,8 @@ pub struct Trainer<'a> {
     pub config: &'a ModelConfig,
     /// Their tokenizer.
     pub tokenizer: &'a Tokenizer,
+    /// For each token whether it is digits.
+    pub digits: &'a [bool],
     /// Device without gradients.
     pub device: &'a Device,
     /// Device with gradients.
@@ -48,6 +50,7 @@ impl Trainer<'_> {
             rows: &rolled.rows,
             answers,
             temperature: self.groups.temperature,
+            digits: self.digits,
             device,
         }
     }
@@ -125,8 +128,8 @@ impl Workers {
             .map(|(s, scene)| (scene, batch.rows.iter().filter(|r| r.scene == s).cloned().collect()))
             .collect();
         self.pools.share(&scenes, &|i, (scene, rows)| {
-            let policy =
-                Policy { network, config: trainer.config, tokenizer: trainer.tokenizer, device: trainer.device };
+            let Trainer { config, tokenizer, digits, device, .. } = *trainer;
+            let policy = Policy { network, config, tokenizer, digits, device };
             let seed = seed.wrapping_add(i as u64);
             let answers = roll_out(&policy, scene, rows, &trainer.groups, &trainer.weights, trainer.similarity, seed);
             let totals: Vec<f64> = answers.iter().map(|a| a.rewards.total).collect();

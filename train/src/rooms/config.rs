@@ -7,9 +7,9 @@ use super::catalog::{CLASSES, FIRST_CLASSES};
 /// How hard rooms are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Difficulty {
-    /// One room with few classes and few objects: what the embedded model was trained on.
+    /// One room with few classes and few objects.
     Easy,
-    /// All classes, some of them with distractors; a quarter of the flats have two rooms.
+    /// All classes, some of them with distractors; a quarter of the flats have two rooms: what the embedded model was trained on.
     #[default]
     Default,
     /// Many objects, many distractors, up to three rooms.
