@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use burn::module::Module;
-use burn::optim::AdamWConfig;
+use burn::optim::{AdamWConfig, GradientsAccumulator};
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
 
@@ -19,7 +19,8 @@ use super::workers::{Rolled, Trainer, UpdateSums, Workers};
 use crate::dataset::{Batch, BatchConfig, load_or_make};
 use crate::rewards::{RewardWeights, Rewards, Similarity};
 use crate::run::{AdapterArgs, Checkpoint, RunFolder, at_least_one, begin_or_resume, progress, read_or_fresh};
-use crate::sft::grads::mean_and_clip;
+use crate::sft::grads::{mean_and_clip, scale};
+use crate::sft::parallel::Workers as SupervisedWorkers;
 use crate::sft::run::FIRST_TRAINING_SEED;
 use crate::sft::schedule::Schedule;
 use crate::tasks::TaskMix;
@@ -28,6 +29,8 @@ use crate::tasks::TaskMix;
 const MAX_GRADIENT_NORM: f32 = 1.0;
 /// Steps of warm-up.
 const WARMUP_STEPS: usize = 10;
+/// What a run ends with whose gradient has no finite norm.
+const NOT_A_NUMBER: &str = "the gradient is not a number; resume with a lower --learning-rate";
 /// Keeps the draws of texts apart from those of batches.
 const SAMPLING_STREAM: u64 = 0x6A09_E667_F3BC_C909;
 
@@ -108,6 +111,10 @@ pub struct GrpoArgs {
     /// Weight of the perception reward's own gradient through the boxes; 0 leaves the box decoder alone.
     #[arg(long, default_value_t = 0.5)]
     pub grounding: f32,
+    /// Weight of the supervised loss of the same questions, each gradient bounded on its own before: it keeps what the rewards do
+    /// not see; 0 leaves it out.
+    #[arg(long, default_value_t = 0.0)]
+    pub anchor: f32,
     /// Sample further scenes, up to this many times as many, until half of the groups have rewards that differ (DAPO's dynamic
     /// sampling); 1 samples none.
     #[arg(long, default_value_t = 1)]
@@ -145,7 +152,9 @@ impl GrpoArgs {
         ensure!(self.group > 1, "--group must be at least 2: an answer is compared with others to the same question");
         ensure!(self.temperature > 0.0 && self.temperature.is_finite(), "--temperature must be above 0");
         ensure!(self.learning_rate > 0.0 && self.learning_rate.is_finite(), "--learning-rate must be above 0");
-        for (name, value) in [("beta", self.beta), ("grounding", self.grounding), ("clip-high", self.clip_high)] {
+        for (name, value) in
+            [("beta", self.beta), ("grounding", self.grounding), ("anchor", self.anchor), ("clip-high", self.clip_high)]
+        {
             ensure!(value >= 0.0 && value.is_finite(), "--{name} must be a number of at least 0");
         }
         ensure!((0.0..1.0).contains(&self.clip_low), "--clip-low must be from 0 to below 1");
@@ -179,6 +188,7 @@ impl GrpoArgs {
             ("epochs", self.epochs.to_string()),
             ("rewards", rewards),
             ("grounding", self.grounding.to_string()),
+            ("anchor", self.anchor.to_string()),
             ("dynamic", self.dynamic.to_string()),
             ("seed", self.seed.to_string()),
             ("workers", self.workers.to_string()),
@@ -251,6 +261,7 @@ pub fn run(args: &GrpoArgs) -> Result<()> {
     };
     let schedule = Schedule { peak: args.learning_rate, floor_share: 0.1, warmup: WARMUP_STEPS, steps: args.steps };
     let workers = Workers::new(args.workers)?;
+    let supervised = (args.anchor > 0.0).then(|| SupervisedWorkers::new(args.workers)).transpose()?;
     let mut log = folder.open_log(LOG_HEADER, state.step)?;
     let bar = progress(args.steps as u64, "steps");
     bar.set_position(state.step as u64);
@@ -258,29 +269,45 @@ pub fn run(args: &GrpoArgs) -> Result<()> {
     let before = state.seconds;
     for step in state.step..args.steps {
         let policy = network.valid();
-        let mut rolled: Vec<Rolled> = Vec::new();
+        let (mut batches, mut rolled): (Vec<Batch>, Vec<Rolled>) = Default::default();
         for round in 0..args.dynamic {
             let draw = step * args.dynamic + round;
             let batch = Batch::make(&samples, &tokenizer, &batch_config, args.seed, draw)?;
             let seed = args.seed ^ (draw as u64 + 1).wrapping_mul(SAMPLING_STREAM);
             rolled.extend(workers.roll_out(&trainer, &policy, &batch, seed)?);
+            batches.push(batch);
             let (all, degenerate) = groups_of(&rolled, args.group);
             if 2 * (all - degenerate) >= args.scenes * args.questions {
                 break;
             }
         }
         let rate = schedule.rate(step);
-        let mut done = None;
+        let (mut done, mut anchored) = (None, 0.0);
         for _ in 0..args.epochs {
-            let Some((mut grads, sums)) = workers.gradients(&trainer, &network, &rolled)? else { break };
-            let norm = mean_and_clip(&network, &mut grads, sums.scenes, MAX_GRADIENT_NORM);
-            ensure!(norm.is_finite(), "step {step}: the gradient is not a number; resume with a lower --learning-rate");
-            network = optimizer.step(rate, network, grads);
-            done = Some((norm, sums));
+            let mut gradients = GradientsAccumulator::new();
+            if let Some((mut grads, sums)) = workers.gradients(&trainer, &network, &rolled)? {
+                let norm = mean_and_clip(&network, &mut grads, sums.scenes, MAX_GRADIENT_NORM);
+                ensure!(norm.is_finite(), "step {step}: {NOT_A_NUMBER}");
+                gradients.accumulate(&network, grads);
+                done = Some((norm, sums));
+            }
+            if let Some(supervised) = &supervised {
+                let special = tokenizer.special();
+                let (mut grads, parts, values) =
+                    supervised.gradients(&network, &config, special, &batches, &autodiff)?;
+                let norm = mean_and_clip(&network, &mut grads, parts, MAX_GRADIENT_NORM);
+                ensure!(norm.is_finite(), "step {step}: {NOT_A_NUMBER}");
+                scale(&network, &mut grads, args.anchor);
+                gradients.accumulate(&network, grads);
+                anchored = values[0];
+            } else if done.is_none() {
+                break;
+            }
+            network = optimizer.step(rate, network, gradients.grads());
         }
         state.step = step + 1;
         state.seconds = before + start.elapsed().as_secs_f64();
-        let line = log_line(&rolled, args.group, done);
+        let line = format!("{},{anchored:.4}", log_line(&rolled, args.group, done));
         writeln!(log, "{},{:.1},{rate:.7},{line}", state.step, state.seconds)?;
         bar.set_position(state.step as u64);
         bar.set_message(line);
@@ -299,7 +326,7 @@ pub fn run(args: &GrpoArgs) -> Result<()> {
 
 /// Columns of log.csv.
 const LOG_HEADER: &str = "step,seconds,rate,norm,loss,reward,format,perception,semantic,exact,overlong,missed,tokens,\
-                          groups,degenerate,clipped,divergence,ratio,overlap";
+                          groups,degenerate,clipped,divergence,ratio,overlap,anchor";
 
 /// Groups, and those with equal rewards.
 fn groups_of(rolled: &[Rolled], group: usize) -> (usize, usize) {

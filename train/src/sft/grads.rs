@@ -11,8 +11,13 @@ pub fn mean_and_clip<M: Module>(module: &M, grads: &mut GradientsParams, parts: 
     module.visit(&mut squares);
     let norm = squares.sum.sqrt() as f32 / parts as f32;
     let factor = (limit / norm).min(1.0) / parts as f32;
-    module.visit(&mut Scale { grads, factor });
+    scale(module, grads, factor);
     norm
+}
+
+/// Multiplies all gradients by `factor`.
+pub fn scale<M: Module>(module: &M, grads: &mut GradientsParams, factor: f32) {
+    module.visit(&mut Scale { grads, factor });
 }
 
 struct Squares<'a> {

@@ -31,7 +31,7 @@ pub(super) const SUBTYPES: [(Task, &str, u32); 33] = [
     (Task::Grounding, "support", 3),
     (Task::Grounding, "superlative", 2),
     (Task::Grounding, "multiple", 3),
-    (Task::Grounding, "none", 2),
+    (Task::Grounding, "none", 4),
     (Task::ObjectCaption, "by_box", 3),
     (Task::ObjectCaption, "by_name", 1),
     (Task::DenseCaption, "floor", 2),

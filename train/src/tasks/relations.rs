@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use super::ask::a_few;
 use super::facts::{Facts, Rest, bearing, center, distance, larger, nearer, taller};
 use super::question::{Text, pick};
-use super::words::{a, a_thing, is, it};
+use super::words::{a, a_thing, degrees, is, it, metres};
 use super::{Question, Task};
 use crate::rooms::Object;
 
@@ -71,9 +71,11 @@ fn nearers(named: &[Named<'_>], rng: &mut ChaCha8Rng) -> Vec<Question> {
                 .see(anchor)
                 .text(". Next, I look at ")
                 .see(a)
-                .text(" and ")
+                .text(format!(", {} away, and ", metres(distance(anchor, a))))
                 .see(b)
-                .text(format!(" and compare the distances. So the one nearer to the {name} is the {answer}."));
+                .text(format!(", {} away. Then I choose ", metres(distance(anchor, b))))
+                .see(winner)
+                .text(format!(". So the one nearer to the {name} is the {answer}."));
             out.push(
                 question("nearer", pick(rng, &forms), think, answer)
                     .or([format!("the {answer}"), winner.class.to_owned(), a_thing(winner)])
@@ -92,7 +94,9 @@ fn sizes(facts: &Facts<'_>, named: &[Named<'_>], rng: &mut ChaCha8Rng) -> Vec<Qu
         let level = facts.rest(a) == Rest::Wall || facts.rest(b) == Rest::Wall;
         let Some(order) = order.filter(|_| !level) else { continue };
         let (answer, winner, loser) = if order == Ordering::Greater { (a_name, a, b) } else { (b_name, b, a) };
-        let (word, what) = if tall { ("taller", "heights") } else { ("larger", "sizes") };
+        let word = if tall { "taller" } else { "larger" };
+        // of the larger one the box alone tells
+        let how_high = |o: &Object| if tall { format!(", {} high", metres(o.bbox.size[2])) } else { String::new() };
         let forms = [
             format!("Which is {word}, the {a_name} or the {b_name}?"),
             format!("Is the {a_name} or the {b_name} {word}?"),
@@ -103,9 +107,11 @@ fn sizes(facts: &Facts<'_>, named: &[Named<'_>], rng: &mut ChaCha8Rng) -> Vec<Qu
         ];
         let think = Text::new(format!("First, I look for the {a_name} and find "))
             .see(a)
-            .text(format!(". Next, I look for the {b_name} and find "))
+            .text(format!("{}. Next, I look for the {b_name} and find ", how_high(a)))
             .see(b)
-            .text(format!(". Then I compare the {what}. So the {word} one is the {answer}."));
+            .text(format!("{}. Then I compare and choose ", how_high(b)))
+            .see(winner)
+            .text(format!(". So the {word} one is the {answer}."));
         out.push(
             question("size", pick(rng, &forms), think, answer)
                 .or([format!("the {answer}"), winner.class.to_owned(), a_thing(winner)])
@@ -201,9 +207,12 @@ fn sides(named: &[Named<'_>], rng: &mut ChaCha8Rng) -> Vec<Question> {
                 .see(from)
                 .text(" and look to ")
                 .see(to)
-                .text(". Next, I look for ")
+                .text(format!(", heading {}. Next, I look for ", degrees(yaw)))
                 .see(o)
-                .text(format!(", which {is} on the {answer} side. So the {name} {is} on the {answer}."));
+                .text(format!(
+                    ", direction {}, which {is} on the {answer} side. So the {name} {is} on the {answer}.",
+                    degrees(yaw + bearing(place, yaw, center(o)))
+                ));
             out.push(
                 question("side", pick(rng, &forms), think, answer)
                     .or([format!("on the {answer}"), format!("to the {answer}")])

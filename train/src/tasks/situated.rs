@@ -5,10 +5,9 @@ use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::ask::a_few;
-use super::facts::{Facts, bearing, center, distance, in_order};
-use super::qa::enumerate;
+use super::facts::{Facts, bearing, center, distance};
 use super::question::{Text, pick};
-use super::words::{a, a_thing, is, number, plural};
+use super::words::{a, a_thing, clock, degrees, is, it_is, number, plural};
 use super::{Question, Task};
 use crate::data::Situation;
 use crate::rooms::Object;
@@ -34,7 +33,7 @@ const NEAREST_M: f64 = 0.6;
 const CLEARLY_NEARER_M: f64 = 0.3;
 /// Farther things are not asked about, metres.
 const FARTHEST_M: f64 = 5.0;
-/// Most instances that are counted on a side.
+/// Most instances that are gone through to count those on a side.
 const MAX_COUNT: usize = 3;
 /// Shares of the sides with none, and with one of a kind that may be counted.
 const COUNT_NONE_SHARE: f64 = 0.3;
@@ -71,7 +70,13 @@ impl Stand<'_> {
             .see(self.at)
             .text(format!("{behind} and face "))
             .see(self.faced)
-            .text(".")
+            .text(format!(", heading {}.", degrees(self.yaw)))
+    }
+
+    /// Where `o` is from here: its direction in the map, then on the clock.
+    fn place(&self, o: &Object) -> String {
+        let angle = bearing(self.position, self.yaw, center(o));
+        format!("direction {}, at my {}", degrees(self.yaw + angle), clock(angle))
     }
 
     fn question(&self, subtype: &'static str, asked: Text, think: Text, answer: &str) -> Question {
@@ -195,7 +200,7 @@ fn what(facts: &Facts<'_>, stand: &Stand<'_>, rng: &mut ChaCha8Rng) -> Vec<Quest
                 where_.replace("your", "my").replace("you", "me")
             ))
             .see(o)
-            .text(format!(". So the object is the {c}."));
+            .text(format!(", {}. So the object is the {c}.", stand.place(o)));
         let question =
             stand.question("what", pick(rng, &forms), think, c).or([format!("the {c}"), a(c, c), a_thing(o)]);
         out.push(stand.about(question, [o.id]));
@@ -223,14 +228,13 @@ fn how_many(facts: &Facts<'_>, stand: &Stand<'_>, rng: &mut ChaCha8Rng) -> Vec<Q
         let sides: Option<Vec<&str>> = objects.iter().map(|o| side_of(stand, o)).collect();
         let Some(sides) = sides.filter(|s| !s.is_empty()) else { continue };
         let side = if rng.random() { "left" } else { "right" };
-        let mine: Vec<&Object> = objects.iter().zip(&sides).filter(|(_, own)| **own == side).map(|(o, _)| *o).collect();
-        let n = mine.len();
+        let n = sides.iter().filter(|own| **own == side).count();
         let share = match n {
             0 => COUNT_NONE_SHARE / sides.len() as f64,
             1 => COUNT_ONE_SHARE,
             _ => 1.0,
         };
-        if n > MAX_COUNT || rng.random::<f64>() >= share {
+        if sides.len() > MAX_COUNT || rng.random::<f64>() >= share {
             continue;
         }
         let many = plural(class);
@@ -242,12 +246,17 @@ fn how_many(facts: &Facts<'_>, stand: &Stand<'_>, rng: &mut ChaCha8Rng) -> Vec<Q
             format!("How many {many} are there on the {side} of you?"),
             format!("Tell me how many {many} are on your {side}."),
         ];
-        let think = stand.think().text(format!(" Next, I look for {many} on my {side} and "));
-        let think =
-            if n == 0 { think.text("find none") } else { enumerate(think.text("count: "), &in_order(mine.clone())) };
+        let mut think = stand.think().text(format!(" Next, I go through the {many}: "));
+        let mut counted = 0;
+        for (i, (o, own)) in objects.iter().zip(&sides).enumerate() {
+            counted += usize::from(*own == side);
+            let so_far = if *own == side { number(counted) } else { "not there".to_owned() };
+            let joint = if i == 0 { "" } else { "; " };
+            think = think.text(joint).see(o).text(format!(", {}: {so_far}", stand.place(o)));
+        }
         let think = think.text(format!(". So the number of {many} is {n}."));
         let question = stand.question("how_many", pick(rng, &forms), think, &n.to_string()).or([number(n)]);
-        out.push(stand.about(question, mine.iter().map(|o| o.id)));
+        out.push(stand.about(question, objects.iter().map(|o| o.id)));
     }
     out
 }
@@ -268,8 +277,9 @@ fn is_side(facts: &Facts<'_>, stand: &Stand<'_>, rng: &mut ChaCha8Rng) -> Vec<Qu
         ];
         let answer = if side == asked { "yes" } else { "no" };
         let think = stand.think().text(" Next, I find ").see(o).text(format!(
-            ". Then I check, and {} on my {side}. So the answer about the {name} is {answer}.",
-            super::words::it_is(o.class)
+            ", {}. Then I check, and {} on my {side}. So the answer about the {name} is {answer}.",
+            stand.place(o),
+            it_is(o.class)
         ));
         out.push(stand.about(stand.question("is_side", pick(rng, &forms), think, answer), [o.id]));
     }
@@ -299,8 +309,9 @@ fn turn(facts: &Facts<'_>, stand: &Stand<'_>, rng: &mut ChaCha8Rng) -> Vec<Quest
         ];
         let place = if answer == "around" { "behind me".to_owned() } else { format!("on my {answer}") };
         let think = stand.think().text(" Next, I find ").see(o).text(format!(
-            ", and {} {place}. So the way to turn to the {name} is {answer}.",
-            super::words::it_is(o.class)
+            ", {}, and {} {place}. So the way to turn to the {name} is {answer}.",
+            stand.place(o),
+            it_is(o.class)
         ));
         let question = stand
             .question("turn", pick(rng, &forms), think, answer)

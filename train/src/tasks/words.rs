@@ -92,6 +92,23 @@ pub(super) fn number(n: usize) -> String {
     WORDS.get(n).map_or_else(|| n.to_string(), |w| (*w).to_owned())
 }
 
+/// An angle from straight ahead, radians and positive to the left, as on the face of a clock: "12 o'clock" is ahead.
+pub(super) fn clock(angle: f64) -> String {
+    let hour = (-angle.to_degrees() / 30.0).round().rem_euclid(12.0) as u32;
+    format!("{} o'clock", if hour == 0 { 12 } else { hour })
+}
+
+/// An angle in the map, radians counterclockwise from x, as tens of degrees from 0 to 350.
+pub(super) fn degrees(angle: f64) -> String {
+    let tens = (angle.to_degrees() / 10.0).round().rem_euclid(36.0) as u32;
+    (10 * tens).to_string()
+}
+
+/// A length in metres, to a decimetre.
+pub(super) fn metres(length: f64) -> String {
+    format!("{length:.1} m")
+}
+
 /// The sentence with a capital letter at its start.
 pub(super) fn capital(text: &str) -> String {
     let mut chars = text.chars();
@@ -107,6 +124,14 @@ pub(super) fn lower(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn angles_are_told_as_a_clock_and_in_degrees() {
+        let at = |degrees: f64| clock(degrees.to_radians());
+        assert_eq!([at(0.0), at(90.0), at(-90.0), at(180.0)], ["12 o'clock", "9 o'clock", "3 o'clock", "6 o'clock"]);
+        assert_eq!([at(14.0), at(16.0), at(-170.0)], ["12 o'clock", "11 o'clock", "6 o'clock"]);
+        assert_eq!([-0.01, 1.6, -1.6, 3.2].map(degrees), ["0", "90", "270", "180"]);
+    }
 
     #[test]
     fn plurals_follow_the_rules() {
