@@ -363,6 +363,7 @@ impl Reasoner {
         let candidates = Candidates::new(
             &self.network,
             &features,
+            &sample,
             scene.keyframes(),
             &embeddings,
             &visible,

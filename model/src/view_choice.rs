@@ -5,13 +5,14 @@ use burn::tensor::activation::sigmoid;
 use nalgebra::Isometry3;
 use vantage_scene::{
     Diversity, Keyframe, Pick, QueryEmbeddings, Relevance, Stop, UtilityWeights, ViewEmbeddings, ViewTable,
-    VisibleSets, gains_alone, select_by_coverage, select_greedy, select_random, select_ring, select_uniform,
+    VisibleSets, balanced, gains_alone, seen_well, select_by_coverage, select_greedy, select_random, select_ring,
+    select_uniform,
 };
 
 use crate::answer::{AskOptions, SelectedView, ViewStrategy};
 use crate::network::Network;
 use crate::pointing::rows;
-use crate::points::PointFeatures;
+use crate::points::{PointFeatures, PointSample};
 
 /// Where no number is asked for, the choice ends before a view that newly shows less than this share of what the question is about.
 const LEAST_NEW_SHARE: f32 = 0.05;
@@ -23,6 +24,8 @@ pub(crate) struct Candidates {
     table: ViewTable,
     /// E_point of all sampled points, `[embedding, points]`.
     points: Option<Tensor<2>>,
+    /// Where these are, metres.
+    positions: Vec<[f32; 3]>,
     weights: UtilityWeights,
     diversity: Diversity,
     /// For each sampled point, the keyframes that see it.
@@ -43,18 +46,21 @@ pub(crate) struct Choice {
 }
 
 impl Candidates {
-    /// `views`: each keyframe with its embeddings, and the sampled points that it sees.
+    /// `views`: each keyframe with its embeddings, and the points of `sample` that it sees.
     pub(crate) fn new(
         network: &Network,
         features: &PointFeatures,
+        sample: &PointSample,
         keyframes: &[Keyframe],
         views: &[ViewEmbeddings],
         visible: &[Vec<u32>],
         default_views: usize,
     ) -> Self {
         let points = features.fine.dims()[0];
+        let origins: Vec<[f32; 3]> = keyframes.iter().map(|k| k.frame.optical_center()).collect();
         let mut sets = VisibleSets::new(points);
-        visible.iter().for_each(|list| sets.push(list));
+        let well = seen_well(visible, &origins, &sample.positions, &sample.normals());
+        visible.iter().zip(&well).for_each(|(list, well)| sets.push(list, well));
         let mut seen_by = vec![0u32; points];
         for &point in visible.iter().flatten() {
             if let Some(count) = seen_by.get_mut(point as usize) {
@@ -67,6 +73,7 @@ impl Candidates {
             poses: keyframes.iter().map(|k| k.frame.world_from_camera).collect(),
             table: ViewTable::new(views, sets),
             points: (points > 0).then(|| network.embed_points(features).transpose()),
+            positions: sample.positions.clone(),
             weights,
             diversity,
             seen_by,
@@ -84,7 +91,8 @@ impl Candidates {
     ) -> Choice {
         let probabilities = self.probabilities(network, text.clone());
         // what is likelier irrelevant than relevant counts for nothing
-        let relevance = Relevance::new(&probabilities.iter().map(|p| 2.0 * p - 1.0).collect::<Vec<f32>>());
+        let values: Vec<f32> = probabilities.iter().map(|p| 2.0 * p - 1.0).collect();
+        let relevance = Relevance::in_detail(&balanced(&values, &self.positions));
         let (text, clip_text) = (rows(text).concat(), rows(clip_text).concat());
         let query = QueryEmbeddings { text: &text, clip_text: &clip_text };
         let scores = self.table.scores(&query, &self.weights);

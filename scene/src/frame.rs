@@ -243,6 +243,11 @@ pub struct RgbdFrame {
 }
 
 impl RgbdFrame {
+    /// Where the camera is, world, metres.
+    pub fn optical_center(&self) -> [f32; 3] {
+        self.world_from_camera.translation.vector.map(|x| x as f32).into()
+    }
+
     /// Whether both images hold what their sizes say; their fields may have been filled by hand.
     ///
     /// # Errors

@@ -26,6 +26,11 @@ pub struct PointSample {
 const KEY_BITS: u32 = 21;
 
 impl PointSample {
+    /// The mean normal of each point's surface, unit length.
+    pub fn normals(&self) -> Vec<[f32; 3]> {
+        self.features.iter().map(|f| [f[6], f[7], f[8]]).collect()
+    }
+
     /// Averages `cloud` over voxels: those of the room's shell (`shell[i]` true) are coarser. Voxels come in lexicographic
     /// order, objects before the shell. Points that are not finite are left out.
     pub fn from_cloud(cloud: &PointCloud, shell: &[bool], bounds: &Aabb, config: &PointSampleConfig) -> Self {

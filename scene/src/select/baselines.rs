@@ -104,7 +104,7 @@ mod tests {
     fn coverage_takes_what_adds_most() {
         let mut sets = VisibleSets::new(12);
         for list in [vec![0, 1, 2, 3], vec![2, 3, 4, 5, 6], vec![0, 1], vec![7, 8]] {
-            sets.push(&list);
+            sets.push(&list, &[]);
         }
         assert_eq!(select_by_coverage(&sets, 3), [1, 0, 3]);
     }

@@ -161,7 +161,7 @@ mod tests {
 
     fn sets_of(lists: &[Vec<u32>]) -> VisibleSets {
         let mut sets = VisibleSets::new(POINTS);
-        lists.iter().for_each(|list| sets.push(list));
+        lists.iter().for_each(|list| sets.push(list, &list[..list.len() / 2]));
         sets
     }
 
@@ -171,13 +171,13 @@ mod tests {
             views in prop::collection::vec((prop::collection::vec(0..POINTS as u32, 0..60), -3i8..4), 0..40),
             relevant in prop::collection::vec(0.0f32..1.0, POINTS),
             (new, seen) in (0.0f32..6.0, 0.0f32..3.0),
-            max_views in 0usize..12,
+            (max_views, detail) in (0usize..12, any::<bool>()),
             min_new in prop::sample::select(vec![0.0f32, 0.02, 0.2]),
         ) {
             // whole utilities, so that there are ties
             let utilities: Vec<f32> = views.iter().map(|(_, u)| f32::from(*u)).collect();
             let sets = sets_of(&views.iter().map(|(list, _)| list.clone()).collect::<Vec<_>>());
-            let relevance = Relevance::new(&relevant);
+            let relevance = if detail { Relevance::in_detail(&relevant) } else { Relevance::new(&relevant) };
             let (diversity, stop) = (Diversity { new, seen }, Stop { max_views, min_new });
             let lazy = select_greedy(&utilities, &sets, &relevance, &diversity, &stop);
             prop_assert_eq!(&lazy, &plain(&utilities, &sets, &relevance, &diversity, &stop));

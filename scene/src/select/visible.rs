@@ -4,15 +4,17 @@ use std::borrow::Cow;
 
 /// Points in a word.
 const WORD: usize = u64::BITS as usize;
-/// Bits of a point's relevance: 0 to 15.
-const LEVEL_BITS: usize = 4;
+/// Bits of a point's relevance: 0 to 63.
+const LEVEL_BITS: usize = 6;
 /// The highest relevance.
 const HIGHEST: u32 = (1 << LEVEL_BITS) - 1;
 
-/// For each view the points that it sees: one bit a point, so that a view of 2048 points takes 256 bytes.
+/// For each view the points that it sees, and those that it sees well: two bits a point, so that a view of 2048 points takes 512
+/// bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct VisibleSets {
     points: usize,
+    /// Words of the points that a view sees; as many more are of those that it sees well.
     words: usize,
     bits: Vec<u64>,
     /// Points that each view sees.
@@ -25,14 +27,17 @@ impl VisibleSets {
         Self { points, words: points.div_ceil(WORD), bits: Vec::new(), sizes: Vec::new() }
     }
 
-    /// Adds a view that sees the points of these indices; those beyond the scene's points are left out.
-    pub fn push(&mut self, visible: &[u32]) {
+    /// Adds a view that sees the points of these indices, some of them `well`; those beyond the scene's points are left out.
+    pub fn push(&mut self, visible: &[u32], well: &[u32]) {
         let start = self.bits.len();
-        self.bits.resize(start + self.words, 0);
-        for &i in visible.iter().filter(|i| (**i as usize) < self.points) {
-            self.bits[start + i as usize / WORD] |= 1 << (i as usize % WORD);
+        let middle = start + self.words;
+        self.bits.resize(middle + self.words, 0);
+        for (start, list) in [(start, visible), (middle, well)] {
+            for &i in list.iter().filter(|i| (**i as usize) < self.points) {
+                self.bits[start + i as usize / WORD] |= 1 << (i as usize % WORD);
+            }
         }
-        self.sizes.push(self.bits[start..].iter().map(|w| w.count_ones()).sum());
+        self.sizes.push(self.bits[start..middle].iter().map(|w| w.count_ones()).sum());
     }
 
     /// Views.
@@ -61,11 +66,12 @@ impl VisibleSets {
     }
 
     fn row(&self, view: usize) -> &[u64] {
-        self.bits.get(view * self.words..(view + 1) * self.words).unwrap_or(&[])
+        let length = 2 * self.words;
+        self.bits.get(view * length..(view + 1) * length).unwrap_or(&[])
     }
 }
 
-/// How relevant each point is, in sixteen steps, so that sums are whole numbers and do not depend on their order.
+/// How relevant each point is, in 64 steps, so that sums are whole numbers and do not depend on their order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Relevance {
     /// The words that hold a relevant point: their place, and bit by bit the levels of their points.
@@ -94,6 +100,14 @@ impl Relevance {
         Self { words, total }
     }
 
+    /// As [`Self::new`]; half of a point's relevance is for being seen, half for being seen well.
+    pub fn in_detail(values: &[f32]) -> Self {
+        let Self { mut words, total } = Self::new(values);
+        let behind = values.len().div_ceil(WORD);
+        words.extend(words.clone().into_iter().map(|(place, planes)| (place + behind, planes)));
+        Self { words, total: 2 * total }
+    }
+
     /// All of `points` alike.
     pub fn uniform(points: usize) -> Self {
         Self::new(&vec![1.0; points])
@@ -120,7 +134,7 @@ pub(super) struct Seen<'a> {
 
 impl<'a> Seen<'a> {
     pub(super) fn nothing(sets: &'a VisibleSets, relevance: &'a Relevance) -> Self {
-        Self { sets, relevance, bits: vec![0; sets.words] }
+        Self { sets, relevance, bits: vec![0; 2 * sets.words] }
     }
 
     pub(super) fn views(&self) -> usize {
@@ -149,7 +163,8 @@ impl<'a> Seen<'a> {
 
     /// Share of the points that `view` sees which were seen already, 0 to 1.
     pub(super) fn seen_share(&self, view: usize) -> f32 {
-        let both: u32 = self.sets.row(view).iter().zip(&self.bits).map(|(a, b)| (a & b).count_ones()).sum();
+        let both: u32 =
+            self.sets.row(view).iter().zip(&self.bits).take(self.sets.words).map(|(a, b)| (a & b).count_ones()).sum();
         both as f32 / self.sets.size(view).max(1) as f32
     }
 }
@@ -161,25 +176,32 @@ mod tests {
     #[test]
     fn shares_are_those_of_lists() {
         let mut sets = VisibleSets::new(130);
-        sets.push(&[0, 5, 64, 129, 500]);
-        sets.push(&[5, 70, 129]);
-        sets.push(&[]);
+        sets.push(&[0, 5, 64, 129, 500], &[5, 500]);
+        sets.push(&[5, 70, 129], &[129]);
+        sets.push(&[], &[]);
         assert_eq!((sets.len(), sets.points(), sets.size(0), sets.size(2), sets.size(9)), (3, 130, 4, 0, 0));
         let mut values = vec![0.0; 130];
         (values[5], values[64], values[129], values[1]) = (1.0, 0.4, 0.2, f32::NAN);
         let relevance = Relevance::new(&values);
-        // 15, 6 and 3 of 24
+        // 63, 25 and 13 of 101
         let mut seen = Seen::nothing(&sets, &relevance);
-        assert_eq!((seen.new_share(0), seen.new_share(1), seen.new_share(2)), (1.0, 18.0 / 24.0, 0.0));
+        assert_eq!((seen.new_share(0), seen.new_share(1), seen.new_share(2)), (1.0, 76.0 / 101.0, 0.0));
         seen.add(1);
-        assert_eq!((seen.new_share(0), seen.new_share(1)), (6.0 / 24.0, 0.0));
+        assert_eq!((seen.new_share(0), seen.new_share(1)), (25.0 / 101.0, 0.0));
         assert_eq!((seen.seen_share(0), seen.seen_share(1), seen.seen_share(2)), (0.5, 1.0, 0.0));
         assert_eq!((seen.new_share(9), seen.seen_share(9)), (0.0, 0.0));
+        // half of it for being seen well: the first sees 5 so, the second 129
+        let relevance = Relevance::in_detail(&values);
+        let mut seen = Seen::nothing(&sets, &relevance);
+        assert_eq!((seen.new_share(0), seen.new_share(1)), (164.0 / 202.0, 89.0 / 202.0));
+        seen.add(1);
+        assert_eq!((seen.new_share(0), seen.new_share(1)), (88.0 / 202.0, 0.0));
+        assert_eq!(seen.seen_share(0), 0.5);
     }
 
     #[test]
     fn nothing_is_relevant_where_all_values_are_low() {
-        assert!(Relevance::new(&[0.0, -1.0, f32::NAN, 0.01]).is_none());
+        assert!(Relevance::new(&[0.0, -1.0, f32::NAN, 0.005]).is_none());
         assert!(!Relevance::uniform(3).is_none());
         assert_eq!(Relevance::uniform(70).total, 70 * HIGHEST);
     }

@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use vantage_model::{PointSample, TextBox, Tokenizer, ViewInput, prompt_tokens, target_tokens};
 use vantage_scene::{Aabb, OrientedBox};
 
-use super::sample::SceneSample;
+use super::sample::{SceneSample, ViewSample};
 use crate::rooms::{Object, Room, RoomConfig, generate};
 use crate::tasks::{Question, Task, TaskMix, questions};
 
@@ -38,12 +38,12 @@ pub struct ScenePart {
     pub views: Vec<ViewInput>,
     /// Points that each view sees.
     pub visible: Vec<Vec<u32>>,
+    /// Those of them that it shows well.
+    pub well: Vec<Vec<u32>>,
+    /// For each view and object, the pixels that it shows of it as a share of the best keyframe's.
+    pub pixel_shares: Vec<Vec<f32>>,
     /// Object of each point, -1 for none.
     pub point_object: Vec<i16>,
-    /// For each view, how many points it sees of each object.
-    pub object_points: Vec<Vec<u32>>,
-    /// For each object, the most points that any view of the whole scene sees.
-    pub best_object_points: Vec<u32>,
     /// True boxes, turned.
     pub boxes: Vec<OrientedBox>,
     /// The first tokens of each object's colour and class, as they stand within a sentence.
@@ -238,18 +238,6 @@ fn scene_part(
             [place[0], place[1], place[2], f[3], f[4], f[5], normal[0], normal[1], normal[2]]
         })
         .collect();
-    let objects = room.objects.len();
-    let counts = |visible: &[u32]| {
-        let mut counts = vec![0u32; objects];
-        for &i in visible {
-            if let Ok(object) = usize::try_from(sample.point_object[i as usize]) {
-                counts[object] += 1;
-            }
-        }
-        counts
-    };
-    let all: Vec<Vec<u32>> = sample.views.iter().map(|v| counts(&v.visible)).collect();
-    let best_object_points = (0..objects).map(|o| all.iter().map(|c| c[o]).max().unwrap_or(0)).collect();
     let mut order: Vec<usize> = (0..sample.views.len()).collect();
     order.shuffle(rng);
     order.truncate(views);
@@ -269,12 +257,17 @@ fn scene_part(
             })
             .collect(),
         visible: order.iter().map(|&v| sample.views[v].visible.clone()).collect(),
-        object_points: order.iter().map(|&v| all[v].clone()).collect(),
+        well: order.iter().map(|&v| sample.views[v].well.clone()).collect(),
+        pixel_shares: order.iter().map(|&v| pixel_shares(&sample.views[v], sample)).collect(),
         point_object: sample.point_object.clone(),
-        best_object_points,
         boxes: room.objects.iter().map(|o| o.bbox).collect(),
         classes: room.objects.iter().map(|o| o.class).collect(),
     })
+}
+
+fn pixel_shares(view: &ViewSample, sample: &SceneSample) -> Vec<f32> {
+    let share = |(&own, &best): (&u32, &u32)| own as f32 / best.max(1) as f32;
+    view.object_pixels.iter().zip(&sample.best_object_pixels).map(share).collect()
 }
 
 /// The room's boxes turned as the sample is, so that questions about places and orders are about what is written. The parts,

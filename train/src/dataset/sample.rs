@@ -7,12 +7,12 @@ use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use vantage_model::{ModelConfig, PointSample, VISIBILITY_TOLERANCE_M, ViewInput};
-use vantage_scene::{Aabb, KeyframeConfig, Scene, SceneConfig, TsdfConfig, shell_mask, visible_points};
+use vantage_scene::{Aabb, KeyframeConfig, Scene, SceneConfig, TsdfConfig, seen_well, shell_mask, visible_points};
 
 use crate::rooms::{RecordConfig, Recording, Room, RoomConfig, generate, object_at, record};
 
 /// Version of the cached samples; a cache of another version is made anew.
-pub const SAMPLE_FORMAT_VERSION: u32 = 5;
+pub const SAMPLE_FORMAT_VERSION: u32 = 6;
 /// A sampled point belongs to the nearest object surface within this, metres.
 const LABEL_TOLERANCE_M: f64 = 0.10;
 /// Views kept of a scene at most, evenly spaced over the keyframes.
@@ -35,6 +35,10 @@ pub struct ViewSample {
     pub token_positions: Vec<[f32; 3]>,
     /// Indices of the sampled points that this view sees.
     pub visible: Vec<u32>,
+    /// Those of them that it shows well beside all keyframes of the room.
+    pub well: Vec<u32>,
+    /// Pixels of each of the room's objects.
+    pub object_pixels: Vec<u32>,
 }
 
 /// One fused room, ready to be asked about.
@@ -56,6 +60,8 @@ pub struct SceneSample {
     pub point_object: Vec<i16>,
     /// Some keyframes.
     pub views: Vec<ViewSample>,
+    /// For each object, the most pixels of it in any keyframe.
+    pub best_object_pixels: Vec<u32>,
     /// Which of the room's objects were seen well enough to be asked about.
     pub seen: Vec<bool>,
 }
@@ -106,6 +112,16 @@ pub(crate) fn least_pixels(config: &RecordConfig) -> u32 {
     (MIN_SEEN_SHARE * (config.width * config.height) as f32) as u32
 }
 
+/// For each keyframe the pixels of each object; none of keyframes that the recording has no frame of.
+pub(crate) fn keyframe_pixels(scene: &Scene, recording: &Recording) -> Vec<Vec<u32>> {
+    let objects = recording.visible_pixels.first().map_or(0, Vec::len);
+    let of = |stamp| {
+        let at = recording.frames.iter().position(|f| f.stamp == stamp);
+        at.and_then(|i| recording.visible_pixels.get(i)).cloned()
+    };
+    scene.keyframes().iter().map(|k| of(k.frame.stamp).unwrap_or_else(|| vec![0; objects])).collect()
+}
+
 impl SceneSample {
     /// Records, fuses, samples and labels the room of `room_seed`.
     ///
@@ -113,7 +129,9 @@ impl SceneSample {
     /// When fusing fails or the map stays empty.
     pub fn make(room_seed: u64, model: &ModelConfig) -> Result<Self> {
         let room = generate(room_seed, &RoomConfig::default());
-        let (scene, mut seen) = make_scene(&room, &RecordConfig::default())?;
+        let config = RecordConfig::default();
+        let recording = record(&room, &config);
+        let (scene, mut seen) = fuse_recording(&recording, room.objects.len(), &config)?;
         let bounds = scene.bounds().context("nothing was fused")?;
         let cloud = scene.surface();
         let shell = shell_mask(&cloud);
@@ -126,16 +144,25 @@ impl SceneSample {
             *seen &= own >= MIN_SEEN_POINTS;
         }
         let keyframes = scene.keyframes();
+        let pixels = keyframe_pixels(&scene, &recording);
+        let best_object_pixels =
+            (0..room.objects.len()).map(|o| pixels.iter().map(|p| p[o]).max().unwrap_or(0)).collect();
+        let visible: Vec<Vec<u32>> =
+            keyframes.iter().map(|k| visible_points(&k.frame, &sample.positions, VISIBILITY_TOLERANCE_M)).collect();
+        let origins: Vec<[f32; 3]> = keyframes.iter().map(|k| k.frame.optical_center()).collect();
+        let well = seen_well(&visible, &origins, &sample.positions, &sample.normals());
         let count = keyframes.len().min(MAX_VIEWS);
         let views = (0..count)
             .map(|i| {
-                let frame = &keyframes[i * keyframes.len() / count].frame;
-                let input = ViewInput::from_frame(frame, &model.image);
+                let place = i * keyframes.len() / count;
+                let input = ViewInput::from_frame(&keyframes[place].frame, &model.image);
                 ViewSample {
                     image: input.image,
                     depth: input.depth,
                     token_positions: input.token_positions,
-                    visible: visible_points(frame, &sample.positions, VISIBILITY_TOLERANCE_M),
+                    visible: visible[place].clone(),
+                    well: well[place].clone(),
+                    object_pixels: pixels[place].clone(),
                 }
             })
             .collect();
@@ -148,6 +175,7 @@ impl SceneSample {
             grid_m: sample.grid_m,
             point_object,
             views,
+            best_object_pixels,
             seen,
         })
     }

@@ -12,7 +12,7 @@ use vantage_node::sink::stdout;
 use vantage_scene::Scene;
 
 use super::run::{Asked, QUESTIONS_PER_ROOM, ROOMS_PER_SEED, first_room};
-use crate::dataset::{fuse_recording, least_pixels};
+use crate::dataset::{fuse_recording, keyframe_pixels, least_pixels};
 use crate::rooms::{Difficulty, RecordConfig, Recording, Room, RoomConfig, generate, record};
 use crate::run::progress;
 use crate::tasks::{Question, TaskMix, estimate, questions};
@@ -126,13 +126,8 @@ struct Truth {
 
 impl Truth {
     fn of(scene: &Scene, recording: &Recording, config: &RecordConfig) -> Self {
-        let mut pixels = BTreeMap::new();
-        for keyframe in scene.keyframes() {
-            let at = recording.frames.iter().position(|f| f.stamp == keyframe.frame.stamp);
-            if let Some(of_frame) = at.and_then(|i| recording.visible_pixels.get(i)) {
-                pixels.insert(keyframe.id, of_frame.clone());
-            }
-        }
+        let ids = scene.keyframes().iter().map(|k| k.id);
+        let pixels: BTreeMap<u32, Vec<u32>> = ids.zip(keyframe_pixels(scene, recording)).collect();
         let objects = pixels.values().next().map_or(0, Vec::len);
         let best = (0..objects).map(|o| pixels.values().map(|p: &Vec<u32>| p[o]).max().unwrap_or(0)).collect();
         Self { pixels, best, least: least_pixels(config) }

@@ -26,8 +26,8 @@ const TOKEN_ANSWER: f32 = 2.0;
 const SHELL_WEIGHT: f32 = 0.3;
 /// Least extent that a box is asked to have, metres: the logarithm of none has no value.
 const MIN_TARGET_M: f64 = 0.02;
-/// A view shows a referent well when it sees at least this share of what the best view sees of it.
-const GOOD_VIEW_SHARE: f32 = 0.4;
+/// A view shows a referent well when it has at least this share of the pixels that the best view has of it.
+const GOOD_VIEW_SHARE: f32 = 0.5;
 
 /// The total and its parts, each before its weight.
 pub struct Losses {
@@ -226,9 +226,7 @@ fn contrast_loss(
     for row in &batch.rows {
         for &(s, v) in &owners {
             let scene = &batch.scenes[s];
-            let shown = |&o: &usize| {
-                scene.object_points[v][o] as f32 >= GOOD_VIEW_SHARE * scene.best_object_points[o].max(1) as f32
-            };
+            let shown = |&o: &usize| scene.pixel_shares[v][o] >= GOOD_VIEW_SHARE;
             let good = s == row.scene && row.referents.iter().any(shown);
             sign.push(if good { 1.0 } else { -1.0 });
             weight.push(if s == row.scene && !row.referents.is_empty() { 1.0 } else { 0.0 });

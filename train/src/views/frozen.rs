@@ -7,7 +7,7 @@ use vantage_model::{ModelConfig, Network, PointFeatures, PointSample, Tokenizer,
 
 use crate::dataset::{BatchConfig, ScenePart, SceneSample, TextRow, part_and_rows};
 
-/// A view shows an object well from this share of the points that the best view sees of it.
+/// A view shows an object well from this share of the pixels that the best keyframe shows of it.
 const WELL_SHARE: f32 = 0.5;
 
 /// A scene as the frozen encoders see it.
@@ -17,8 +17,12 @@ pub(super) struct FrozenScene {
     fine: Vec<f32>,
     /// Pooled picture of each view, `[views, width]` row by row.
     pooled: Vec<f32>,
+    /// Places of the points, metres.
+    pub(super) positions: Vec<[f32; 3]>,
     /// Points that each view sees.
     pub(super) visible: Vec<Vec<u32>>,
+    /// Those of them that it shows well.
+    pub(super) well: Vec<Vec<u32>>,
     /// Object of each point, -1 for none.
     pub(super) point_object: Vec<i16>,
     /// For each view and object, 1 where it shows it well, less in proportion.
@@ -46,17 +50,16 @@ impl FrozenScene {
             network.encode_views(&views, config, device).0.pooled.into_data().iter::<f32>().collect()
         };
         let shown = part
-            .object_points
+            .pixel_shares
             .iter()
-            .map(|of_view| {
-                let share = |(&seen, &best): (&u32, &u32)| (seen as f32 / (WELL_SHARE * best.max(1) as f32)).min(1.0);
-                of_view.iter().zip(&part.best_object_points).map(share).collect()
-            })
+            .map(|of_view| of_view.iter().map(|s| (s / WELL_SHARE).min(1.0)).collect())
             .collect();
         Self {
             fine: points.fine.into_data().iter::<f32>().collect(),
             pooled,
+            positions: part.points.positions.clone(),
             visible: part.visible.clone(),
+            well: part.well.clone(),
             point_object: part.point_object.clone(),
             shown,
         }
@@ -122,7 +125,9 @@ impl FrozenScene {
         Self {
             fine: (0..point_object.len() * channels).map(|_| rng.random_range(-1.0..1.0)).collect(),
             pooled: (0..(OBJECTS + 1) * width).map(|_| rng.random_range(-1.0..1.0)).collect(),
+            positions: point_object.iter().map(|o| [3.0 * f32::from(*o), 0.0, 0.0]).collect(),
             visible: (0..=OBJECTS as i16).map(of).collect(),
+            well: (0..=OBJECTS as i16).map(of).collect(),
             shown: (0..=OBJECTS).map(|view| (0..OBJECTS).map(|o| f32::from(u8::from(o == view))).collect()).collect(),
             point_object,
         }

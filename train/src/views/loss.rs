@@ -4,11 +4,14 @@
 //! scores); and how well the views chosen one after the other show it. The choice itself has no gradient: a choice by
 //! Gumbel-softmax (Jang et al., arXiv 1611.01144) stands in for it, straight through, so that gradients reach the weights.
 
+use std::collections::BTreeMap;
+
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use vantage_model::{Network, TEXT_WEIGHT_PRIOR};
+use vantage_scene::balanced;
 
 use super::frozen::{FrozenQuestion, FrozenScene};
 
@@ -18,8 +21,8 @@ const CHOSEN: usize = 3;
 const TEMPERATURE: f32 = 0.5;
 /// What takes a chosen view out of the next choice.
 const OUT: f32 = 1.0e4;
-/// How much a point of the referent weighs beside another: there are few.
-const POSITIVE_WEIGHT: f32 = 6.0;
+/// How much all points of what is asked about weigh beside all others: there are few.
+const POSITIVE_SHARE: f32 = 0.3;
 /// A view shows the referent in the contrastive losses from this quality on.
 const GOOD_QUALITY: f32 = 0.8;
 /// Weights of the parts.
@@ -69,15 +72,25 @@ pub(super) fn view_losses(
     let (image, clip_image) = network.embed_images(&scene.view_features(device));
     let views_3d = network.embed_view_points(&points, &scene.visible, device);
 
-    // whether each point belongs to what is asked about
-    let mut own = Vec::with_capacity(n * p);
+    // whether each point belongs to what is asked about; every object that does weighs alike, however few its points
+    let (mut own, mut weight) = (Vec::with_capacity(n * p), Vec::with_capacity(n * p));
     for question in questions {
-        let is_own = |o: &i16| usize::try_from(*o).is_ok_and(|o| question.referents.contains(&o));
-        own.extend(scene.point_object.iter().map(|o| f32::from(u8::from(is_own(o)))));
+        let asked = |o: i16| usize::try_from(o).ok().filter(|o| question.referents.contains(o));
+        let mut points_of: BTreeMap<usize, usize> = BTreeMap::new();
+        scene.point_object.iter().filter_map(|o| asked(*o)).for_each(|o| *points_of.entry(o).or_default() += 1);
+        let (objects, positives) = (points_of.len().max(1) as f32, points_of.values().sum::<usize>());
+        let negatives = (p - positives).max(1) as f32;
+        for &object in &scene.point_object {
+            let of_own = asked(object).and_then(|o| points_of.get(&o));
+            own.push(f32::from(u8::from(of_own.is_some())));
+            weight.push(match of_own {
+                Some(count) => POSITIVE_SHARE / (objects * *count as f32),
+                None => (1.0 - POSITIVE_SHARE) / negatives,
+            });
+        }
     }
-    let own = table(own, n, p);
+    let (own, weight) = (table(own, n, p), table(weight, n, p));
     let logits = network.view_head.relevance_logits(text.clone().matmul(network.embed_points(&points).transpose()));
-    let weight = own.clone().mul_scalar(POSITIVE_WEIGHT - 1.0) + 1.0;
     let relevance_loss = cross_entropy(logits.clone(), own, weight);
 
     // whether each view shows it
@@ -110,22 +123,35 @@ pub(super) fn view_losses(
     let utility = standardised(to_points) * weights.text.clone()
         + standardised(to_all_images) * weights.image
         + standardised(to_images) * weights.clip;
-    let relevance = (logits.mul_scalar(0.5).tanh()).clamp_min(0.0) + 1.0e-4;
+    let relevance = (logits.mul_scalar(0.5).tanh()).clamp_min(0.0);
+    // as where a robot chooses: small things weigh as much as large ones; what that depends on has no gradient
+    let found: Vec<f32> = relevance.clone().into_data().iter::<f32>().collect();
+    let factors = found.chunks(p.max(1)).flat_map(|values| {
+        let balanced = balanced(values, &scene.positions);
+        values.iter().zip(balanced).map(|(value, b)| if *value > 0.0 { b / value } else { 0.0 }).collect::<Vec<f32>>()
+    });
+    let relevance = relevance * table(factors.collect(), n, p) + 1.0e-4;
     let relevance = relevance.clone() / relevance.sum_dim(1);
-    let mut sees = vec![0.0f32; v * p];
-    for (row, seen) in sees.chunks_mut(p.max(1)).zip(&scene.visible) {
-        seen.iter().for_each(|&i| row[i as usize] = 1.0);
-    }
-    let sees = table(sees, v, p);
+    let marks = |lists: &[Vec<u32>]| {
+        let mut marks = vec![0.0f32; v * p];
+        for (row, list) in marks.chunks_mut(p.max(1)).zip(lists) {
+            list.iter().for_each(|&i| row[i as usize] = 1.0);
+        }
+        table(marks, v, p)
+    };
+    let (sees, sees_well) = (marks(&scene.visible), marks(&scene.well));
     let sizes = sees.clone().sum_dim(1).clamp_min(1.0).transpose();
     let mut noise = Noise(rng);
-    let mut covered = Tensor::<2>::zeros([n, p], device);
+    let (mut covered, mut covered_well) = (Tensor::<2>::zeros([n, p], device), Tensor::<2>::zeros([n, p], device));
     let mut missing = Tensor::<2>::ones([n, 1], device);
     let mut taken = Tensor::<2>::zeros([n, v], device);
     let mut sum = Tensor::<2>::zeros([n, 1], device);
     let rounds = CHOSEN.min(v);
     for _ in 0..rounds {
-        let new = (relevance.clone() * (covered.clone().neg() + 1.0)).matmul(sees.clone().transpose());
+        let new_of = |covered: &Tensor<2>, sees: &Tensor<2>| {
+            (relevance.clone() * (covered.clone().neg() + 1.0)).matmul(sees.clone().transpose())
+        };
+        let new = (new_of(&covered, &sees) + new_of(&covered_well, &sees_well)).mul_scalar(0.5);
         let seen = covered.clone().matmul(sees.clone().transpose()) / sizes.clone();
         let gain = utility.clone() + new * weights.new.clone() - seen * weights.seen.clone();
         let gain = gain - taken.clone().mul_scalar(OUT) + table(noise.gumbel(n * v), n, v);
@@ -135,7 +161,8 @@ pub(super) fn view_losses(
         taken = taken + hard;
         missing = missing * ((chosen.clone() * quality.clone()).sum_dim(1).neg() + 1.0);
         sum = sum + missing.clone();
-        covered = (covered.clone().neg() + 1.0) * chosen.matmul(sees.clone()) + covered;
+        covered = (covered.clone().neg() + 1.0) * chosen.clone().matmul(sees.clone()) + covered;
+        covered_well = (covered_well.clone().neg() + 1.0) * chosen.matmul(sees_well.clone()) + covered_well;
     }
     let count = asked.clone().sum().clamp_min(1.0);
     let choice_loss = (sum.div_scalar(rounds as f32) * asked).sum() / count;

@@ -13,7 +13,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 use vantage_scene::{
-    Diversity, QueryEmbeddings, Relevance, Stop, UtilityWeights, ViewEmbeddings, ViewTable, VisibleSets, select_greedy,
+    Diversity, QueryEmbeddings, Relevance, Stop, UtilityWeights, ViewEmbeddings, ViewTable, VisibleSets, balanced,
+    select_greedy,
 };
 
 use super::median;
@@ -83,13 +84,16 @@ fn measure(keyframes: u32, questions: u32) -> Measured {
     for _ in 0..keyframes {
         let first = rng.random_range(0..POINTS as u32);
         let seen: Vec<u32> = (0..rng.random_range(1..SEEN as u32)).map(|i| (first + i) % POINTS as u32).collect();
-        sets.push(&seen);
+        let well: Vec<u32> = seen.iter().copied().step_by(2).collect();
+        sets.push(&seen, &well);
         let mut unit = || unit_vector(&mut rng);
         views.push(ViewEmbeddings { image: unit(), points: unit(), clip_image: unit() });
     }
     let table = ViewTable::new(&views, sets);
     drop(views);
     let points: Vec<Vec<f32>> = (0..POINTS).map(|_| unit_vector(&mut rng)).collect();
+    let positions: Vec<[f32; 3]> =
+        (0..POINTS).map(|_| [8.0, 6.0, 2.5].map(|side| rng.random_range(0.0..side))).collect();
     let mut times: Vec<f64> = (0..questions)
         .map(|_| {
             let (text, clip_text) = (unit_vector(&mut rng), unit_vector(&mut rng));
@@ -109,7 +113,8 @@ fn measure(keyframes: u32, questions: u32) -> Measured {
                 })
                 .collect();
             let stop = Stop { max_views: VIEWS, min_new: 0.0 };
-            let picks = select_greedy(&utilities, table.sets(), &Relevance::new(&values), &Diversity::default(), &stop);
+            let relevance = Relevance::in_detail(&balanced(&values, &positions));
+            let picks = select_greedy(&utilities, table.sets(), &relevance, &Diversity::default(), &stop);
             black_box(picks);
             start.elapsed().as_secs_f64() * 1e3
         })
