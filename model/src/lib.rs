@@ -46,7 +46,7 @@ pub use config::{CONFIG_FORMAT_VERSION, DecoderConfig, ModelConfig, TextTowerCon
 pub use device::{DeviceChoice, DeviceError};
 pub use error::{ModelError, WeightsFault};
 pub use grammar::TextBox;
-pub use network::{Network, SceneInput};
+pub use network::{Network, SceneInput, TextEmbeddings};
 pub use norm::{Norm, NormKind};
 pub use pointing::{objects_in_focus, world_boxes};
 pub use points::{PointFeatures, PointPlan, PointSample};

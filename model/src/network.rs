@@ -14,7 +14,7 @@ use crate::points::{INPUT_WIDTH, PointEncoder, PointFeatures, PointPlan, PointSa
 use crate::position::{PLACE_WIDTH, place_features, scene_center};
 use crate::view_head::ViewHead;
 use crate::view_input::ViewInput;
-use crate::vision::{TextTower, ViewFeatures, Vit};
+use crate::vision::{TextStates, TextTower, ViewFeatures, Vit};
 
 /// What the network reads of one scene.
 #[derive(Debug, Clone, Copy)]
@@ -271,10 +271,29 @@ impl Network {
         self.decoder.read_scenes(tokens, lengths, capacity)
     }
 
-    /// E_text and CLIP_text of questions, unit norm: `[texts, embedding_width]` each.
-    pub fn embed_texts(&self, texts: &[Vec<u32>], device: &Device) -> (Tensor<2>, Tensor<2>) {
-        let pooled = self.text_tower.forward(texts, device);
-        (unit(self.text_head.forward(pooled.clone())), unit(self.clip_text_head.forward(pooled)))
+    /// Questions in the spaces that they share with views and points.
+    pub fn embed_texts(&self, texts: &[Vec<u32>], device: &Device) -> TextEmbeddings {
+        let TextStates { tokens, pooled, share } = self.text_tower.forward(texts, device);
+        let [texts, longest, width] = tokens.dims();
+        let words = unit(self.text_head.forward(tokens.reshape([texts * longest, width])));
+        let embedding = words.dims()[1];
+        TextEmbeddings {
+            text: unit(self.text_head.forward(pooled.clone())),
+            clip_text: unit(self.clip_text_head.forward(pooled)),
+            words: words.reshape([texts, longest, embedding]),
+            absent: share.equal_elem(0.0).float(),
+        }
+    }
+
+    /// Log-odds that points are what questions are about, `[texts, points]`: of the word of each question that is nearest to the
+    /// point, as a question may be about several things. `points`: [`Self::embed_points`].
+    pub fn relevance(&self, texts: &TextEmbeddings, points: Tensor<2>) -> Tensor<2> {
+        let [count, longest, width] = texts.words.dims();
+        let total = points.dims()[0];
+        let cosines = texts.words.clone().reshape([count * longest, width]).matmul(points.transpose());
+        let out = texts.absent.clone().mul_scalar(-OUT_OF_REACH).unsqueeze_dim::<3>(2);
+        let nearest = (cosines.reshape([count, longest, total]) + out).max_dim(1).reshape([count, total]);
+        self.view_head.relevance_logits(nearest)
     }
 
     /// E_img and CLIP_image of views, unit norm: `[views, embedding_width]` each.
@@ -303,6 +322,22 @@ impl Network {
         unit(self.points_head.forward(pooled))
     }
 }
+
+/// Questions in the spaces that they share with views and points; all unit norm.
+#[derive(Debug, Clone)]
+pub struct TextEmbeddings {
+    /// E_text, `[texts, embedding_width]`.
+    pub text: Tensor<2>,
+    /// CLIP_text, `[texts, embedding_width]`.
+    pub clip_text: Tensor<2>,
+    /// Each token in the space of E_text, `[texts, tokens, embedding_width]`.
+    words: Tensor<3>,
+    /// 1 for tokens behind a text's end, `[texts, tokens]`.
+    absent: Tensor<2>,
+}
+
+/// Taken off the cosines of tokens that are none.
+const OUT_OF_REACH: f32 = 4.0;
 
 /// Rows scaled to unit length.
 fn unit(x: Tensor<2>) -> Tensor<2> {

@@ -292,8 +292,8 @@ impl Reasoner {
         let encode_ms = millis(start);
         let Some(cache) = &self.scene else { return Err(ModelError::EmptyScene) };
         let words = self.tokenizer.encode(question)?;
-        let (text, clip_text) = self.network.embed_texts(&[words], &self.device);
-        let choice = cache.candidates.choose(&self.network, text, clip_text, options);
+        let question = self.network.embed_texts(&[words], &self.device);
+        let choice = cache.candidates.choose(&self.network, &question, options);
         let total_ms = millis(start);
         Ok((choice, Latency { select_ms: total_ms - encode_ms, encode_ms, total_ms, ..Latency::default() }))
     }

@@ -10,7 +10,7 @@ use vantage_scene::{
 };
 
 use crate::answer::{AskOptions, SelectedView, ViewStrategy};
-use crate::network::Network;
+use crate::network::{Network, TextEmbeddings};
 use crate::pointing::rows;
 use crate::points::{PointFeatures, PointSample};
 
@@ -22,7 +22,7 @@ pub(crate) struct Candidates {
     keyframes: Vec<u32>,
     poses: Vec<Isometry3<f64>>,
     table: ViewTable,
-    /// E_point of all sampled points, `[embedding, points]`.
+    /// E_point of all sampled points, `[points, embedding]`.
     points: Option<Tensor<2>>,
     /// Where these are, metres.
     positions: Vec<[f32; 3]>,
@@ -72,7 +72,7 @@ impl Candidates {
             keyframes: keyframes.iter().map(|k| k.id).collect(),
             poses: keyframes.iter().map(|k| k.frame.world_from_camera).collect(),
             table: ViewTable::new(views, sets),
-            points: (points > 0).then(|| network.embed_points(features).transpose()),
+            points: (points > 0).then(|| network.embed_points(features)),
             positions: sample.positions.clone(),
             weights,
             diversity,
@@ -81,19 +81,13 @@ impl Candidates {
         }
     }
 
-    /// Scores all candidates against the question and chooses as `options` say. `text` and `clip_text`: its embeddings, `[1, width]`.
-    pub(crate) fn choose(
-        &self,
-        network: &Network,
-        text: Tensor<2>,
-        clip_text: Tensor<2>,
-        options: &AskOptions,
-    ) -> Choice {
-        let probabilities = self.probabilities(network, text.clone());
+    /// Scores all candidates against the one `question` and chooses as `options` say.
+    pub(crate) fn choose(&self, network: &Network, question: &TextEmbeddings, options: &AskOptions) -> Choice {
+        let probabilities = self.probabilities(network, question);
         // what is likelier irrelevant than relevant counts for nothing
         let values: Vec<f32> = probabilities.iter().map(|p| 2.0 * p - 1.0).collect();
         let relevance = Relevance::in_detail(&balanced(&values, &self.positions));
-        let (text, clip_text) = (rows(text).concat(), rows(clip_text).concat());
+        let (text, clip_text) = (rows(question.text.clone()).concat(), rows(question.clip_text.clone()).concat());
         let query = QueryEmbeddings { text: &text, clip_text: &clip_text };
         let scores = self.table.scores(&query, &self.weights);
         let utilities: Vec<f32> = scores.iter().map(|s| s.utility).collect();
@@ -125,10 +119,9 @@ impl Candidates {
     }
 
     /// How likely each point is what the question is about.
-    fn probabilities(&self, network: &Network, text: Tensor<2>) -> Vec<f32> {
+    fn probabilities(&self, network: &Network, question: &TextEmbeddings) -> Vec<f32> {
         let Some(points) = &self.points else { return Vec::new() };
-        let logits = network.view_head.relevance_logits(text.matmul(points.clone()));
-        sigmoid(logits).into_data().iter::<f32>().collect()
+        sigmoid(network.relevance(question, points.clone())).into_data().iter::<f32>().collect()
     }
 
     /// Keyframes that see a point.

@@ -57,7 +57,7 @@ pub fn own(config: &ModelConfig, device: &Device, amount: &SceneWork) -> ModelRe
     let tower = network.text_tower.num_params();
     let multiplied = tower.saturating_sub(c.decoder.vocab_size * c.text_tower.width);
     measured("text_tower", tower, 2 * (multiplied * amount.question) as u64, &|| {
-        let _ = network.embed_texts(std::slice::from_ref(&words), device).0.sum().into_data();
+        let _ = network.embed_texts(std::slice::from_ref(&words), device).text.sum().into_data();
     });
 
     let bounds = Aabb { min: [0.0; 3], max: [6.0, 5.0, 2.5] };

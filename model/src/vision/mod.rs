@@ -10,5 +10,5 @@ mod text_tower;
 mod vit;
 
 pub use error::VisionError;
-pub use text_tower::TextTower;
+pub use text_tower::{TextStates, TextTower};
 pub use vit::{ViewFeatures, Vit};

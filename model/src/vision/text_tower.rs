@@ -19,6 +19,17 @@ pub struct TextTower {
     max_tokens: usize,
 }
 
+/// Texts as the tower reads them.
+#[derive(Debug, Clone)]
+pub struct TextStates {
+    /// Of each token, `[texts, tokens, width]`; those behind a text's end mean nothing.
+    pub tokens: Tensor<3>,
+    /// The mean over each text's own, `[texts, width]`.
+    pub pooled: Tensor<2>,
+    /// Of each token in that mean, `[texts, tokens]`; 0 behind a text's end.
+    pub share: Tensor<2>,
+}
+
 impl TextTower {
     /// Random initial weights on `device`.
     pub fn new(config: &TextTowerConfig, vocab_size: usize, device: &Device) -> Self {
@@ -34,8 +45,8 @@ impl TextTower {
         }
     }
 
-    /// `texts`: token ids of each question, at least one token each (longer ones are cut). Returns `[texts, width]`.
-    pub fn forward(&self, texts: &[Vec<u32>], device: &Device) -> Tensor<2> {
+    /// `texts`: token ids of each question, at least one token each (longer ones are cut).
+    pub fn forward(&self, texts: &[Vec<u32>], device: &Device) -> TextStates {
         let longest = texts.iter().map(|t| t.len().min(self.max_tokens)).max().unwrap_or(0).max(1);
         let mut ids = Vec::with_capacity(texts.len() * longest);
         let mut hidden = Vec::with_capacity(texts.len() * longest);
@@ -55,8 +66,9 @@ impl TextTower {
         for block in &self.blocks {
             x = block.forward(x, Keys::Visible(&hidden), None);
         }
-        let x = self.norm.forward(x);
-        let width = x.dims()[2];
-        (x * share.unsqueeze_dim::<3>(2)).sum_dim(1).reshape([texts.len(), width])
+        let tokens = self.norm.forward(x);
+        let width = tokens.dims()[2];
+        let pooled = (tokens.clone() * share.clone().unsqueeze_dim::<3>(2)).sum_dim(1).reshape([texts.len(), width]);
+        TextStates { tokens, pooled, share }
     }
 }

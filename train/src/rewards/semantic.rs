@@ -41,7 +41,7 @@ impl Similarity {
             return Some(known.clone());
         }
         let tokens = self.tokenizer.encode(&text).ok().filter(|tokens| !tokens.is_empty())?;
-        let (embedding, _) = self.network.embed_texts(&[tokens], &self.device);
+        let embedding = self.network.embed_texts(&[tokens], &self.device).text;
         let embedding: Vec<f32> = embedding.into_data().iter::<f32>().collect();
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() < MOST_KEPT {

@@ -2,7 +2,9 @@
 
 use burn::tensor::activation::{log_softmax, sigmoid};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use vantage_model::{ModelConfig, Network, PointSample, SceneInput, SpecialTokens, ViewInput, scene_center};
+use vantage_model::{
+    ModelConfig, Network, PointSample, SceneInput, SpecialTokens, TextEmbeddings, ViewInput, scene_center,
+};
 
 use vantage_scene::OrientedBox;
 
@@ -210,7 +212,7 @@ fn contrast_loss(
     device: &Device,
 ) -> Tensor<1> {
     let words: Vec<Vec<u32>> = batch.rows.iter().map(|r| r.words.clone()).collect();
-    let (text, clip_text) = network.embed_texts(&words, device);
+    let TextEmbeddings { text, clip_text, .. } = network.embed_texts(&words, device);
     let (image, clip_image) = network.embed_images(image);
     let visible: Vec<Vec<u32>> = batch
         .scenes

@@ -67,7 +67,8 @@ pub(super) fn view_losses(
         Tensor::<2>::from_data(TensorData::new(data, [rows, columns]), device)
     };
     let words: Vec<Vec<u32>> = questions.iter().map(|q| q.words.clone()).collect();
-    let (text, clip_text) = network.embed_texts(&words, device);
+    let asked_for = network.embed_texts(&words, device);
+    let (text, clip_text) = (asked_for.text.clone(), asked_for.clip_text.clone());
     let points = scene.point_features(device);
     let (image, clip_image) = network.embed_images(&scene.view_features(device));
     let views_3d = network.embed_view_points(&points, &scene.visible, device);
@@ -90,7 +91,7 @@ pub(super) fn view_losses(
         }
     }
     let (own, weight) = (table(own, n, p), table(weight, n, p));
-    let logits = network.view_head.relevance_logits(text.clone().matmul(network.embed_points(&points).transpose()));
+    let logits = network.relevance(&asked_for, network.embed_points(&points));
     let relevance_loss = cross_entropy(logits.clone(), own, weight);
 
     // whether each view shows it

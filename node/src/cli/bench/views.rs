@@ -9,6 +9,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Args;
 use comfy_table::Table;
+use nalgebra::DMatrix;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
@@ -28,6 +29,8 @@ const SEEN: usize = 500;
 /// A question is about this many points.
 const RELEVANT: usize = 60;
 const VIEWS: usize = 6;
+/// Tokens of a question.
+const WORDS: usize = 24;
 
 /// Arguments of `vantage bench views`.
 #[derive(Debug, Args)]
@@ -91,12 +94,13 @@ fn measure(keyframes: u32, questions: u32) -> Measured {
     }
     let table = ViewTable::new(&views, sets);
     drop(views);
-    let points: Vec<Vec<f32>> = (0..POINTS).map(|_| unit_vector(&mut rng)).collect();
+    let points = unit_columns(POINTS, &mut rng);
     let positions: Vec<[f32; 3]> =
         (0..POINTS).map(|_| [8.0, 6.0, 2.5].map(|side| rng.random_range(0.0..side))).collect();
     let mut times: Vec<f64> = (0..questions)
         .map(|_| {
             let (text, clip_text) = (unit_vector(&mut rng), unit_vector(&mut rng));
+            let words = unit_columns(WORDS, &mut rng);
             // what the model finds: some neighbours are what the question is about
             let first = rng.random_range(0..POINTS);
             let found = |i: usize| (i + POINTS - first) % POINTS < RELEVANT;
@@ -104,13 +108,12 @@ fn measure(keyframes: u32, questions: u32) -> Measured {
             let query = QueryEmbeddings { text: &text, clip_text: &clip_text };
             let scores = table.scores(&query, &UtilityWeights::default());
             let utilities: Vec<f32> = scores.iter().map(|s| s.utility).collect();
-            let values: Vec<f32> = points
-                .iter()
+            // of each point, the nearest word
+            let cosines = words.tr_mul(&points);
+            let values: Vec<f32> = cosines
+                .column_iter()
                 .enumerate()
-                .map(|(i, point)| {
-                    let cosine: f32 = point.iter().zip(&text).map(|(a, b)| a * b).sum();
-                    if found(i) { 0.9 + 0.05 * cosine } else { cosine - 1.0 }
-                })
+                .map(|(i, of_point)| if found(i) { 0.9 + 0.05 * of_point.max() } else { of_point.max() - 1.0 })
                 .collect();
             let stop = Stop { max_views: VIEWS, min_new: 0.0 };
             let relevance = Relevance::in_detail(&balanced(&values, &positions));
@@ -128,6 +131,11 @@ fn measure(keyframes: u32, questions: u32) -> Measured {
         questions,
         bytes_per_keyframe: table.bytes() / keyframes as usize,
     }
+}
+
+/// So many unit vectors, one a column.
+fn unit_columns(count: usize, rng: &mut ChaCha8Rng) -> DMatrix<f32> {
+    DMatrix::from_vec(WIDTH, count, (0..count).flat_map(|_| unit_vector(rng)).collect())
 }
 
 fn unit_vector(rng: &mut ChaCha8Rng) -> Vec<f32> {
