@@ -271,6 +271,26 @@ impl Network {
         self.decoder.read_scenes(tokens, lengths, capacity)
     }
 
+    /// Itself with gradients for nothing but what chooses views: the text tower, the heads into the shared spaces, the view head.
+    /// The other weights are then no part of a graph, where those that no loss reaches slow down every step.
+    #[must_use]
+    pub fn with_choice_alone_trained(self) -> Self {
+        Self {
+            decoder: self.decoder.no_grad(),
+            image: self.image.no_grad(),
+            depth: self.depth.no_grad(),
+            points: self.points.no_grad(),
+            box_decoder: self.box_decoder.no_grad(),
+            point_classifier: self.point_classifier.no_grad(),
+            object_up: self.object_up.no_grad(),
+            object_down: self.object_down.no_grad(),
+            point_projection: self.point_projection.no_grad(),
+            place_projection: self.place_projection.no_grad(),
+            kind: self.kind.no_grad(),
+            ..self
+        }
+    }
+
     /// Questions in the spaces that they share with views and points.
     pub fn embed_texts(&self, texts: &[Vec<u32>], device: &Device) -> TextEmbeddings {
         let TextStates { tokens, pooled, share } = self.text_tower.forward(texts, device);

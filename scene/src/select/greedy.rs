@@ -20,9 +20,10 @@ pub struct Diversity {
 }
 
 impl Default for Diversity {
-    /// What a fresh model begins with: the utility's scores have deviation 1, shares reach 1.
+    /// What a fresh model begins with: scores of deviation 1 decide between views that show alike, shares up to 1 of what is asked about
+    /// come first.
     fn default() -> Self {
-        Self { new: 4.0, seen: 0.5 }
+        Self { new: 40.0, seen: 0.5 }
     }
 }
 

@@ -148,7 +148,7 @@ pub(super) fn view_losses(
     let mut taken = Tensor::<2>::zeros([n, v], device);
     let mut sum = Tensor::<2>::zeros([n, 1], device);
     let rounds = CHOSEN.min(v);
-    for _ in 0..rounds {
+    for round in 0..rounds {
         let new_of = |covered: &Tensor<2>, sees: &Tensor<2>| {
             (relevance.clone() * (covered.clone().neg() + 1.0)).matmul(sees.clone().transpose())
         };
@@ -157,13 +157,17 @@ pub(super) fn view_losses(
         let gain = utility.clone() + new * weights.new.clone() - seen * weights.seen.clone();
         let gain = gain - taken.clone().mul_scalar(OUT) + table(noise.gumbel(n * v), n, v);
         let soft = softmax(gain.div_scalar(TEMPERATURE), 1);
-        let hard = soft.clone().greater_equal(soft.clone().max_dim(1).expand([n, v])).float().detach();
-        let chosen = hard.clone() + soft.clone() - soft.detach();
+        let fixed = soft.clone().detach();
+        let hard = fixed.clone().greater_equal(fixed.clone().max_dim(1).expand([n, v])).float();
+        let chosen = hard.clone() + soft - fixed;
         taken = taken + hard;
         missing = missing * ((chosen.clone() * quality.clone()).sum_dim(1).neg() + 1.0);
         sum = sum + missing.clone();
-        covered = (covered.clone().neg() + 1.0) * chosen.clone().matmul(sees.clone()) + covered;
-        covered_well = (covered_well.clone().neg() + 1.0) * chosen.matmul(sees_well.clone()) + covered_well;
+        // what no loss needs would stay in the graph for ever, and slow every step a little more
+        if round + 1 < rounds {
+            covered = (covered.clone().neg() + 1.0) * chosen.clone().matmul(sees.clone()) + covered;
+            covered_well = (covered_well.clone().neg() + 1.0) * chosen.matmul(sees_well.clone()) + covered_well;
+        }
     }
     let count = asked.clone().sum().clamp_min(1.0);
     let choice_loss = (sum.div_scalar(rounds as f32) * asked).sum() / count;
