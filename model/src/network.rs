@@ -272,9 +272,10 @@ impl Network {
     }
 
     /// Itself with gradients for nothing but what chooses views: the text tower, the heads into the shared spaces, the view head.
-    /// The other weights are then no part of a graph, where those that no loss reaches slow down every step.
+    /// The other weights are then no part of the autodiff graph, which keeps leaves that no loss reaches and
+    /// looks through all of them at every step.
     #[must_use]
-    pub fn with_choice_alone_trained(self) -> Self {
+    pub fn with_only_view_choice_trainable(self) -> Self {
         Self {
             decoder: self.decoder.no_grad(),
             image: self.image.no_grad(),
@@ -343,7 +344,7 @@ impl Network {
     }
 }
 
-/// Questions in the spaces that they share with views and points; all unit norm.
+/// Questions in the spaces that they share with views and points, embeddings of unit norm.
 #[derive(Debug, Clone)]
 pub struct TextEmbeddings {
     /// E_text, `[texts, embedding_width]`.

@@ -21,6 +21,8 @@ const MAX_VIEWS: usize = 10;
 const MIN_SEEN_POINTS: usize = 6;
 /// ...and some frame shows at least this share of the picture's pixels of it.
 const MIN_SEEN_SHARE: f32 = 0.002;
+/// A view shows an object well when it has at least this share of the pixels that the best keyframe has of it.
+pub(crate) const WELL_SHARE: f32 = 0.5;
 /// Voxel of the map that training fuses, metres: coarse, as the point encoder samples at 7 cm.
 pub const TRAINING_VOXEL_M: f32 = 0.04;
 

@@ -12,15 +12,13 @@ use vantage_node::sink::stdout;
 use vantage_scene::Scene;
 
 use super::run::{Asked, QUESTIONS_PER_ROOM, ROOMS_PER_SEED, first_room};
-use crate::dataset::{fuse_recording, keyframe_pixels, least_pixels};
+use crate::dataset::{WELL_SHARE, fuse_recording, keyframe_pixels, least_pixels};
 use crate::rooms::{Difficulty, RecordConfig, Recording, Room, RoomConfig, generate, record};
 use crate::run::progress;
 use crate::tasks::{Question, TaskMix, estimate, questions};
 
 /// Numbers of views.
 const COUNTS: [usize; 4] = [1, 2, 4, 6];
-/// A view shows an object well from this share of the pixels that the best keyframe shows of it.
-const WELL_SHARE: f64 = 0.5;
 
 /// Arguments of `vantage-train eval views`.
 #[derive(Debug, Args)]
@@ -140,7 +138,9 @@ impl Truth {
 
     fn shows_well(&self, keyframe: u32, object: usize) -> bool {
         let pixels = self.pixels.get(&keyframe).and_then(|p| p.get(object)).copied().unwrap_or(0);
-        self.is_shown(object) && pixels >= self.least && f64::from(pixels) >= WELL_SHARE * f64::from(self.best[object])
+        self.is_shown(object)
+            && pixels >= self.least
+            && f64::from(pixels) >= f64::from(WELL_SHARE) * f64::from(self.best[object])
     }
 
     /// Share of what the question is about, and any keyframe shows, that one of `keyframes` shows well.

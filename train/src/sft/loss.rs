@@ -9,7 +9,7 @@ use vantage_model::{
 use vantage_scene::OrientedBox;
 
 use super::packing::Packing;
-use crate::dataset::Batch;
+use crate::dataset::{Batch, WELL_SHARE};
 
 /// Share of each part in the total.
 const WEIGHT_POINT_CLASS: f32 = 0.5;
@@ -28,8 +28,6 @@ const TOKEN_ANSWER: f32 = 2.0;
 const SHELL_WEIGHT: f32 = 0.3;
 /// Least extent that a box is asked to have, metres: the logarithm of none has no value.
 const MIN_TARGET_M: f64 = 0.02;
-/// A view shows a referent well when it has at least this share of the pixels that the best view has of it.
-const GOOD_VIEW_SHARE: f32 = 0.5;
 
 /// The total and its parts, each before its weight.
 pub struct Losses {
@@ -228,7 +226,7 @@ fn contrast_loss(
     for row in &batch.rows {
         for &(s, v) in &owners {
             let scene = &batch.scenes[s];
-            let shown = |&o: &usize| scene.pixel_shares[v][o] >= GOOD_VIEW_SHARE;
+            let shown = |&o: &usize| scene.pixel_shares[v][o] >= WELL_SHARE;
             let good = s == row.scene && row.referents.iter().any(shown);
             sign.push(if good { 1.0 } else { -1.0 });
             weight.push(if s == row.scene && !row.referents.is_empty() { 1.0 } else { 0.0 });

@@ -5,10 +5,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
 use vantage_model::{ModelConfig, Network, PointFeatures, PointSample, Tokenizer, ViewFeatures, ViewInput};
 
-use crate::dataset::{BatchConfig, ScenePart, SceneSample, TextRow, part_and_rows};
-
-/// A view shows an object well from this share of the pixels that the best keyframe shows of it.
-const WELL_SHARE: f32 = 0.5;
+use crate::dataset::{BatchConfig, ScenePart, SceneSample, TextRow, WELL_SHARE, part_and_rows};
 
 /// A scene as the frozen encoders see it.
 #[derive(Debug, Clone)]

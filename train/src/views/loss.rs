@@ -163,7 +163,7 @@ pub(super) fn view_losses(
         taken = taken + hard;
         missing = missing * ((chosen.clone() * quality.clone()).sum_dim(1).neg() + 1.0);
         sum = sum + missing.clone();
-        // what no loss needs would stay in the graph for ever, and slow every step a little more
+        // behind the last choice nobody asks what is covered
         if round + 1 < rounds {
             covered = (covered.clone().neg() + 1.0) * chosen.clone().matmul(sees.clone()) + covered;
             covered_well = (covered_well.clone().neg() + 1.0) * chosen.matmul(sees_well.clone()) + covered_well;

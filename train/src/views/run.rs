@@ -138,7 +138,7 @@ pub fn run(args: &ViewsArgs) -> Result<()> {
     let mut state = checkpoint.unwrap_or_else(|| Checkpoint::begin(settings));
     eprintln!("{}: starting at step {} of {}", config.name, state.step, args.steps);
 
-    network = network.with_choice_alone_trained();
+    network = network.with_only_view_choice_trainable();
     let plain = network.valid();
     let encoder = Encoder { args, network: &plain, config: &config, tokenizer: &tokenizer, device: &device };
     let scenes = encoder.rooms(FIRST_TRAINING_SEED, args.rooms)?;
@@ -184,7 +184,7 @@ pub fn run(args: &ViewsArgs) -> Result<()> {
                 folder.save_best(&config, &tokenizer, &network)?;
             }
         }
-        // without gradients: what is never differentiated would stay in the graph
+        // for the log alone: no part of the graph
         let (utility, diversity) = network.view_head.valid().values();
         let weights = [utility.text, utility.image, utility.clip, diversity.new, diversity.seen];
         let line = mean.iter().chain(&weights).map(|v| format!("{v:.4}")).collect::<Vec<_>>().join(",");
