@@ -12,6 +12,7 @@ use crate::config::ModelConfig;
 use crate::decoder::{Decoder, KvCache};
 use crate::points::{INPUT_WIDTH, PointEncoder, PointFeatures, PointPlan, PointSample};
 use crate::position::{PLACE_WIDTH, place_features, scene_center};
+use crate::relevance::RelevanceHead;
 use crate::view_head::ViewHead;
 use crate::view_input::ViewInput;
 use crate::vision::{TextStates, TextTower, ViewFeatures, Vit};
@@ -57,7 +58,9 @@ pub struct Network {
     clip_image_head: Linear,
     /// Log scale and bias of the sigmoid contrastive losses: text to points, text to image, image to points.
     pub contrast: Param<Tensor<2>>,
-    /// What is learned of choosing views.
+    /// How likely a point is what a question is about.
+    pub relevance: RelevanceHead,
+    /// The weights of a view's scores.
     pub view_head: ViewHead,
 }
 
@@ -96,6 +99,7 @@ impl Network {
             clip_text_head: linear(config.text_tower.width, e),
             clip_image_head: linear(config.image.width, e),
             contrast: Param::from_data(TensorData::new(contrast, [3, 2]), device),
+            relevance: RelevanceHead::new(config, device),
             view_head: ViewHead::new(device),
         }
     }
@@ -271,7 +275,7 @@ impl Network {
         self.decoder.read_scenes(tokens, lengths, capacity)
     }
 
-    /// Itself with gradients for nothing but what chooses views: the text tower, the heads into the shared spaces, the view head.
+    /// Itself with gradients for nothing but what chooses views: the text tower, the heads into the shared spaces, relevance, the weights.
     /// The other weights are then no part of the autodiff graph, which keeps leaves that no loss reaches and
     /// looks through all of them at every step.
     #[must_use]
@@ -294,37 +298,17 @@ impl Network {
 
     /// Questions in the spaces that they share with views and points.
     pub fn embed_texts(&self, texts: &[Vec<u32>], device: &Device) -> TextEmbeddings {
-        let TextStates { tokens, pooled, share } = self.text_tower.forward(texts, device);
-        let [texts, longest, width] = tokens.dims();
-        let words = unit(self.text_head.forward(tokens.reshape([texts * longest, width])));
-        let embedding = words.dims()[1];
+        let states = self.text_tower.forward(texts, device);
         TextEmbeddings {
-            text: unit(self.text_head.forward(pooled.clone())),
-            clip_text: unit(self.clip_text_head.forward(pooled)),
-            words: words.reshape([texts, longest, embedding]),
-            absent: share.equal_elem(0.0).float(),
+            text: unit(self.text_head.forward(states.pooled.clone())),
+            clip_text: unit(self.clip_text_head.forward(states.pooled.clone())),
+            states,
         }
-    }
-
-    /// Log-odds that points are what questions are about, `[texts, points]`: of the word of each question that is nearest to the
-    /// point, as a question may be about several things. `points`: [`Self::embed_points`].
-    pub fn relevance(&self, texts: &TextEmbeddings, points: Tensor<2>) -> Tensor<2> {
-        let [count, longest, width] = texts.words.dims();
-        let total = points.dims()[0];
-        let cosines = texts.words.clone().reshape([count * longest, width]).matmul(points.transpose());
-        let out = texts.absent.clone().mul_scalar(-OUT_OF_REACH).unsqueeze_dim::<3>(2);
-        let nearest = (cosines.reshape([count, longest, total]) + out).max_dim(1).reshape([count, total]);
-        self.view_head.relevance_logits(nearest)
     }
 
     /// E_img and CLIP_image of views, unit norm: `[views, embedding_width]` each.
     pub fn embed_images(&self, image: &ViewFeatures) -> (Tensor<2>, Tensor<2>) {
         (unit(self.image_head.forward(image.pooled.clone())), unit(self.clip_image_head.forward(image.pooled.clone())))
-    }
-
-    /// E_point of all fine points, unit norm: `[points, embedding_width]`.
-    pub fn embed_points(&self, points: &PointFeatures) -> Tensor<2> {
-        unit(self.points_head.forward(points.fine.clone()))
     }
 
     /// E_3D of views, unit norm: the mean of the fine features of the points each view sees. `visible[v]`: rows of
@@ -351,14 +335,9 @@ pub struct TextEmbeddings {
     pub text: Tensor<2>,
     /// CLIP_text, `[texts, embedding_width]`.
     pub clip_text: Tensor<2>,
-    /// Each token in the space of E_text, `[texts, tokens, embedding_width]`.
-    words: Tensor<3>,
-    /// 1 for tokens behind a text's end, `[texts, tokens]`.
-    absent: Tensor<2>,
+    /// What the text tower made of them.
+    pub states: TextStates,
 }
-
-/// Taken off the cosines of tokens that are none.
-const OUT_OF_REACH: f32 = 4.0;
 
 /// Rows scaled to unit length.
 fn unit(x: Tensor<2>) -> Tensor<2> {

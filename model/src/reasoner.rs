@@ -292,8 +292,8 @@ impl Reasoner {
         let encode_ms = millis(start);
         let Some(cache) = &self.scene else { return Err(ModelError::EmptyScene) };
         let words = self.tokenizer.encode(question)?;
-        let question = self.network.embed_texts(&[words], &self.device);
-        let choice = cache.candidates.choose(&self.network, &question, options);
+        let embedded = self.network.embed_texts(&[words], &self.device);
+        let choice = cache.candidates.choose(&self.network, question, &embedded, options, &self.device);
         let total_ms = millis(start);
         Ok((choice, Latency { select_ms: total_ms - encode_ms, encode_ms, total_ms, ..Latency::default() }))
     }
@@ -364,10 +364,12 @@ impl Reasoner {
             &self.network,
             &features,
             &sample,
+            &bounds,
             scene.keyframes(),
             &embeddings,
             &visible,
             self.config.default_views,
+            &self.device,
         );
         let revision = scene.revision();
         self.scene = Some(SceneCache { revision, bounds, sample, plan, features, candidates, read: None });

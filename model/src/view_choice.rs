@@ -1,10 +1,10 @@
 //! A question's embeddings and a scene's candidates in; all candidates' scores and the chosen ones out.
 
-use burn::tensor::Tensor;
+use burn::tensor::Device;
 use burn::tensor::activation::sigmoid;
 use nalgebra::Isometry3;
 use vantage_scene::{
-    Diversity, Keyframe, Pick, QueryEmbeddings, Relevance, Stop, UtilityWeights, ViewEmbeddings, ViewTable,
+    Aabb, Diversity, Keyframe, Pick, QueryEmbeddings, Relevance, Stop, UtilityWeights, ViewEmbeddings, ViewTable,
     VisibleSets, balanced, gains_alone, seen_well, select_by_coverage, select_greedy, select_random, select_ring,
     select_uniform,
 };
@@ -13,6 +13,7 @@ use crate::answer::{AskOptions, SelectedView, ViewStrategy};
 use crate::network::{Network, TextEmbeddings};
 use crate::pointing::rows;
 use crate::points::{PointFeatures, PointSample};
+use crate::relevance::{RelevancePoints, points_given};
 
 /// Where no number is asked for, the choice ends before a view that newly shows less than this share of what the question is about.
 const LEAST_NEW_SHARE: f32 = 0.05;
@@ -22,8 +23,9 @@ pub(crate) struct Candidates {
     keyframes: Vec<u32>,
     poses: Vec<Isometry3<f64>>,
     table: ViewTable,
-    /// E_point of all sampled points, `[points, embedding]`.
-    points: Option<Tensor<2>>,
+    /// The sampled points as questions look at them; none where there is none.
+    points: Option<RelevancePoints>,
+    bounds: Aabb,
     /// Where these are, metres.
     positions: Vec<[f32; 3]>,
     weights: UtilityWeights,
@@ -51,10 +53,12 @@ impl Candidates {
         network: &Network,
         features: &PointFeatures,
         sample: &PointSample,
+        bounds: &Aabb,
         keyframes: &[Keyframe],
         views: &[ViewEmbeddings],
         visible: &[Vec<u32>],
         default_views: usize,
+        device: &Device,
     ) -> Self {
         let points = features.fine.dims()[0];
         let origins: Vec<[f32; 3]> = keyframes.iter().map(|k| k.frame.optical_center()).collect();
@@ -72,7 +76,8 @@ impl Candidates {
             keyframes: keyframes.iter().map(|k| k.id).collect(),
             poses: keyframes.iter().map(|k| k.frame.world_from_camera).collect(),
             table: ViewTable::new(views, sets),
-            points: (points > 0).then(|| network.embed_points(features)),
+            points: (points > 0).then(|| network.relevance.points(features, sample, bounds, device)),
+            bounds: *bounds,
             positions: sample.positions.clone(),
             weights,
             diversity,
@@ -81,9 +86,17 @@ impl Candidates {
         }
     }
 
-    /// Scores all candidates against the one `question` and chooses as `options` say.
-    pub(crate) fn choose(&self, network: &Network, question: &TextEmbeddings, options: &AskOptions) -> Choice {
-        let probabilities = self.probabilities(network, question);
+    /// Scores all candidates against the one question, `text` as `question` embeds it, and chooses as `options` say.
+    pub(crate) fn choose(
+        &self,
+        network: &Network,
+        text: &str,
+        question: &TextEmbeddings,
+        options: &AskOptions,
+        device: &Device,
+    ) -> Choice {
+        let given = points_given(text, &self.bounds, &self.positions);
+        let probabilities = self.probabilities(network, question, given, device);
         // what is likelier irrelevant than relevant counts for nothing
         let values: Vec<f32> = probabilities.iter().map(|p| 2.0 * p - 1.0).collect();
         let relevance = Relevance::in_detail(&balanced(&values, &self.positions));
@@ -119,9 +132,15 @@ impl Candidates {
     }
 
     /// How likely each point is what the question is about.
-    fn probabilities(&self, network: &Network, question: &TextEmbeddings) -> Vec<f32> {
+    fn probabilities(
+        &self,
+        network: &Network,
+        question: &TextEmbeddings,
+        given: Vec<Vec<u32>>,
+        device: &Device,
+    ) -> Vec<f32> {
         let Some(points) = &self.points else { return Vec::new() };
-        sigmoid(network.relevance(question, points.clone())).into_data().iter::<f32>().collect()
+        sigmoid(network.relevance.forward(&question.states, points, &[given], device)).into_data().iter::<f32>().collect()
     }
 
     /// Keyframes that see a point.

@@ -1,4 +1,4 @@
-//! What is learned of choosing views: how relevant a point is to a question, and the weights of a view's scores.
+//! What is learned of choosing views besides the relevance of points: the weights of a view's scores.
 
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::activation::sigmoid;
@@ -7,14 +7,10 @@ use vantage_scene::{Diversity, UtilityWeights};
 
 /// What w_t is pulled to, the best of 3D-R1's Table (arXiv 2507.23478).
 pub const TEXT_WEIGHT_PRIOR: f32 = 0.3;
-/// Initial log scale and bias of a point's relevance.
-const RELEVANCE_INIT: [f32; 2] = [std::f32::consts::LN_10, -2.0];
 
 /// The learned part of the choice.
 #[derive(Module, Debug)]
 pub struct ViewHead {
-    /// `[1, 2]`: log scale and bias of the relevance of a point, sigmoid(exp(scale) cos(E_text, E_point) + bias).
-    relevance: Param<Tensor<2>>,
     /// `[1, 4]`: w_t; the logit of w_c, of which w_clip is the rest to 1; and, before the softplus, the weights of what a view
     /// newly shows and of what others show too.
     raw: Param<Tensor<2>>,
@@ -43,7 +39,6 @@ impl ViewHead {
         let logit = (utility.image / utility.clip).ln();
         let raw = vec![utility.text, logit, before_softplus(diversity.new), before_softplus(diversity.seen)];
         Self {
-            relevance: Param::from_data(TensorData::new(RELEVANCE_INIT.to_vec(), [1, 2]), device),
             raw: Param::from_data(TensorData::new(raw, [1, 4]), device),
         }
     }
@@ -76,12 +71,6 @@ impl ViewHead {
             UtilityWeights { text: value(weights.text), image: value(weights.image), clip: value(weights.clip) },
             Diversity { new: value(weights.new), seen: value(weights.seen) },
         )
-    }
-
-    /// Log-odds that points are what questions are about, of the cosines of their embeddings; any shape `[a, b]`.
-    pub fn relevance_logits(&self, cosines: Tensor<2>) -> Tensor<2> {
-        let relevance = self.relevance.val();
-        cosines * relevance.clone().narrow(1, 0, 1).exp() + relevance.narrow(1, 1, 1)
     }
 }
 

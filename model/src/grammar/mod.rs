@@ -14,7 +14,7 @@ mod utf8;
 
 pub use byte_guide::ByteGuide;
 pub use guide::{Guide, GuideVocabulary};
-pub use parser::{GrammarError, Parsed, Span, parse};
+pub use parser::{GrammarError, Parsed, Span, boxes_in, parse};
 pub use text_box::TextBox;
 pub use token_filter::{TokenFilter, TokenFilterError, TokenGuide};
 pub use token_mask::TokenMask;

@@ -111,6 +111,12 @@ fn part(text: &str, at: &mut usize, open: &'static str, close: &'static str) -> 
     spans(&text[inner..end], inner)
 }
 
+/// All well-formed boxes of any text, in order; what is not one is passed over.
+pub fn boxes_in(text: &str) -> Vec<TextBox> {
+    let behind = text.split(BOX_OPEN).skip(1);
+    behind.filter_map(|rest| rest.split_once(BOX_CLOSE)).filter_map(|(inner, _)| numbers(inner)).collect()
+}
+
 /// Text and boxes of one part, which starts at byte `offset` of the whole.
 fn spans(part: &str, offset: usize) -> Result<Vec<Span>, GrammarError> {
     let mut out = Vec::new();

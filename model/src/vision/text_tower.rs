@@ -26,8 +26,8 @@ pub struct TextStates {
     pub tokens: Tensor<3>,
     /// The mean over each text's own, `[texts, width]`.
     pub pooled: Tensor<2>,
-    /// Of each token in that mean, `[texts, tokens]`; 0 behind a text's end.
-    pub share: Tensor<2>,
+    /// Tokens of each text.
+    pub lengths: Vec<usize>,
 }
 
 impl TextTower {
@@ -51,8 +51,10 @@ impl TextTower {
         let mut ids = Vec::with_capacity(texts.len() * longest);
         let mut hidden = Vec::with_capacity(texts.len() * longest);
         let mut share = Vec::with_capacity(texts.len() * longest);
+        let mut lengths = Vec::with_capacity(texts.len());
         for text in texts {
             let real = text.len().min(longest);
+            lengths.push(real);
             ids.extend(text[..real].iter().map(|&id| id as i32));
             ids.extend(std::iter::repeat_n(0, longest - real));
             hidden.extend((0..longest).map(|i| i >= real));
@@ -68,7 +70,7 @@ impl TextTower {
         }
         let tokens = self.norm.forward(x);
         let width = tokens.dims()[2];
-        let pooled = (tokens.clone() * share.clone().unsqueeze_dim::<3>(2)).sum_dim(1).reshape([texts.len(), width]);
-        TextStates { tokens, pooled, share }
+        let pooled = (tokens.clone() * share.unsqueeze_dim::<3>(2)).sum_dim(1).reshape([texts.len(), width]);
+        TextStates { tokens, pooled, lengths }
     }
 }

@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use vantage_model::{PointSample, TextBox, Tokenizer, ViewInput, prompt_tokens, target_tokens};
+use vantage_model::{PointSample, TextBox, Tokenizer, ViewInput, points_given, prompt_tokens, target_tokens};
 use vantage_scene::{Aabb, OrientedBox};
 
 use super::sample::{SceneSample, ViewSample};
@@ -63,6 +63,8 @@ pub struct TextRow {
     pub prompt: usize,
     /// The question's own tokens, for the text tower.
     pub words: Vec<u32>,
+    /// For each box that the question gives, the scene's points in it.
+    pub given: Vec<Vec<u32>>,
     /// The object of each `<obj>` of the target, in order; those of the prompt are given, not found.
     pub objects: Vec<usize>,
     /// Objects that a good view shows.
@@ -201,6 +203,7 @@ fn text_row(question: &Question, part: &ScenePart, tokenizer: &Tokenizer) -> Res
         tokens,
         prompt,
         words,
+        given: points_given(&prompt_text, &part.bounds, &part.points.positions),
         objects,
         referents: question.referents.clone(),
         answers,

@@ -4,6 +4,7 @@ use anyhow::Result;
 use burn::tensor::{Device, Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
 use vantage_model::{ModelConfig, Network, PointFeatures, PointSample, Tokenizer, ViewFeatures, ViewInput};
+use vantage_scene::Aabb;
 
 use crate::dataset::{BatchConfig, ScenePart, SceneSample, TextRow, WELL_SHARE, part_and_rows};
 
@@ -14,8 +15,10 @@ pub(super) struct FrozenScene {
     fine: Vec<f32>,
     /// Pooled picture of each view, `[views, width]` row by row.
     pooled: Vec<f32>,
-    /// Places of the points, metres.
-    pub(super) positions: Vec<[f32; 3]>,
+    /// The points.
+    pub(super) sample: PointSample,
+    /// The scene's bounds.
+    pub(super) bounds: Aabb,
     /// Points that each view sees.
     pub(super) visible: Vec<Vec<u32>>,
     /// Those of them that it shows well.
@@ -31,6 +34,8 @@ pub(super) struct FrozenScene {
 pub(super) struct FrozenQuestion {
     /// Tokens.
     pub(super) words: Vec<u32>,
+    /// For each box that it gives, the points in it.
+    pub(super) given: Vec<Vec<u32>>,
     /// Objects it is about; none where it asks for something that is not there.
     pub(super) referents: Vec<usize>,
 }
@@ -54,7 +59,8 @@ impl FrozenScene {
         Self {
             fine: points.fine.into_data().iter::<f32>().collect(),
             pooled,
-            positions: part.points.positions.clone(),
+            sample: part.points.clone(),
+            bounds: part.bounds,
             visible: part.visible.clone(),
             well: part.well.clone(),
             point_object: part.point_object.clone(),
@@ -104,7 +110,7 @@ pub(super) fn freeze(
     rng: &mut ChaCha8Rng,
 ) -> Result<(FrozenScene, Vec<FrozenQuestion>)> {
     let (part, rows) = part_and_rows(sample, tokenizer, batch, rng)?;
-    let question = |row: TextRow| FrozenQuestion { words: row.words, referents: row.referents };
+    let question = |row: TextRow| FrozenQuestion { words: row.words, given: row.given, referents: row.referents };
     Ok((FrozenScene::of(&part, network, config, device), rows.into_iter().map(question).collect()))
 }
 
@@ -122,7 +128,12 @@ impl FrozenScene {
         Self {
             fine: (0..point_object.len() * channels).map(|_| rng.random_range(-1.0..1.0)).collect(),
             pooled: (0..(OBJECTS + 1) * width).map(|_| rng.random_range(-1.0..1.0)).collect(),
-            positions: point_object.iter().map(|o| [3.0 * f32::from(*o), 0.0, 0.0]).collect(),
+            sample: PointSample {
+                positions: point_object.iter().map(|o| [3.0 * f32::from(*o), 0.0, 0.0]).collect(),
+                features: vec![[0.5; 9]; point_object.len()],
+                grid_m: 0.07,
+            },
+            bounds: Aabb { min: [-3.0, -1.0, 0.0], max: [6.0, 1.0, 2.0] },
             visible: (0..=OBJECTS as i16).map(of).collect(),
             well: (0..=OBJECTS as i16).map(of).collect(),
             shown: (0..=OBJECTS).map(|view| (0..OBJECTS).map(|o| f32::from(u8::from(o == view))).collect()).collect(),

@@ -4,7 +4,7 @@
 //! scores); and how well the views chosen one after the other show it. The choice itself has no gradient: a choice by
 //! Gumbel-softmax (Jang et al., arXiv 1611.01144) stands in for it, straight through, so that gradients reach the weights.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -80,18 +80,23 @@ pub(super) fn view_losses(
         let mut points_of: BTreeMap<usize, usize> = BTreeMap::new();
         scene.point_object.iter().filter_map(|o| asked(*o)).for_each(|o| *points_of.entry(o).or_default() += 1);
         let (objects, positives) = (points_of.len().max(1) as f32, points_of.values().sum::<usize>());
+        let given: BTreeSet<usize> = question.given.iter().flatten().map(|&i| i as usize).collect();
         let negatives = (p - positives).max(1) as f32;
-        for &object in &scene.point_object {
+        for (i, &object) in scene.point_object.iter().enumerate() {
             let of_own = asked(object).and_then(|o| points_of.get(&o));
             own.push(f32::from(u8::from(of_own.is_some())));
             weight.push(match of_own {
+                // nothing is to be learned of what is given
+                _ if given.contains(&i) => 0.0,
                 Some(count) => POSITIVE_SHARE / (objects * *count as f32),
                 None => (1.0 - POSITIVE_SHARE) / negatives,
             });
         }
     }
     let (own, weight) = (table(own, n, p), table(weight, n, p));
-    let logits = network.relevance(&asked_for, network.embed_points(&points));
+    let given: Vec<Vec<Vec<u32>>> = questions.iter().map(|q| q.given.clone()).collect();
+    let looked_at = network.relevance.points(&points, &scene.sample, &scene.bounds, device);
+    let logits = network.relevance.forward(&asked_for.states, &looked_at, &given, device);
     let relevance_loss = cross_entropy(logits.clone(), own, weight);
 
     // whether each view shows it
@@ -128,7 +133,7 @@ pub(super) fn view_losses(
     // as where a robot chooses: small things weigh as much as large ones; what that depends on has no gradient
     let found: Vec<f32> = relevance.clone().into_data().iter::<f32>().collect();
     let factors = found.chunks(p.max(1)).flat_map(|values| {
-        let balanced = balanced(values, &scene.positions);
+        let balanced = balanced(values, &scene.sample.positions);
         values.iter().zip(balanced).map(|(value, b)| if *value > 0.0 { b / value } else { 0.0 }).collect::<Vec<f32>>()
     });
     let relevance = relevance * table(factors.collect(), n, p) + 1.0e-4;
@@ -202,7 +207,7 @@ mod tests {
     const WORDS: usize = 30;
 
     fn question(word: u32, referents: &[usize]) -> FrozenQuestion {
-        FrozenQuestion { words: vec![word, 3], referents: referents.to_vec() }
+        FrozenQuestion { words: vec![word, 3], given: Vec::new(), referents: referents.to_vec() }
     }
 
     #[test]
