@@ -56,6 +56,7 @@ pub use prompt::{prompt_tokens, target_text, target_tokens};
 pub use reasoner::{Reasoner, VISIBILITY_TOLERANCE_M};
 pub use tokenizer::{SpecialTokens, StreamDecoder, Tokenizer};
 pub use relevance::{RelevanceHead, RelevancePoints, points_given};
+pub use view_choice::LEAST_PROBABILITY;
 pub use view_head::{TEXT_WEIGHT_PRIOR, ViewHead, ViewWeights};
 pub use view_input::ViewInput;
 pub use vision::ViewFeatures;

@@ -213,7 +213,8 @@ impl RelevanceHead {
             - distance2 * softplus(part(1, 1) + FIRST_NEARNESS, 1.0);
         let odds = logits.clamp(-MAX_LOG_ODDS, MAX_LOG_ODDS).exp();
         let own = TensorData::new(rows.of_text(count), [count, rows.texts.len()]);
-        let log_odds = Tensor::<2>::from_data(own, device).matmul(odds).log();
+        // a text without any token is about nothing
+        let log_odds = Tensor::<2>::from_data(own, device).matmul(odds).clamp_min((-MAX_LOG_ODDS).exp()).log();
         if boxed == 0 {
             return log_odds;
         }
@@ -310,5 +311,80 @@ impl<'a> Rows<'a> {
             of_text.iter().flatten().for_each(|&i| row[i as usize] = true);
         }
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::Network;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    const POINTS: usize = 30;
+    const BOUNDS: Aabb = Aabb { min: [0.0; 3], max: [5.1, 5.1, 2.55] };
+
+    fn network(device: &Device) -> (Network, RelevancePoints) {
+        device.seed(3);
+        let config = ModelConfig::nano(40, vec!["shell".to_owned()]);
+        let network = Network::new(&config, device);
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let channels = config.points.fine_channels();
+        let mut table = |columns: usize| -> Vec<f32> {
+            (0..POINTS * columns).map(|_| rng.random_range(0.0..2.5)).collect()
+        };
+        let fine = Tensor::<2>::from_data(TensorData::new(table(channels), [POINTS, channels]), device);
+        let rows = |flat: Vec<f32>| flat.chunks(3).map(|p| [p[0], p[1], p[2]]).collect();
+        let sample =
+            PointSample { positions: rows(table(3)), features: vec![[0.5; INPUT_WIDTH]; POINTS], grid_m: 0.07 };
+        let features = PointFeatures { coarse: fine.clone(), fine };
+        let points = network.relevance.points(&features, &sample, &BOUNDS, device);
+        (network, points)
+    }
+
+    fn log_odds(texts: &[Vec<u32>], given: &[Vec<Vec<u32>>], device: &Device) -> Vec<Vec<f32>> {
+        let (network, points) = network(device);
+        let states = network.embed_texts(texts, device).states;
+        let table = network.relevance.forward(&states, &points, given, device);
+        assert_eq!(table.dims(), [texts.len(), POINTS]);
+        crate::pointing::rows(table)
+    }
+
+    #[test]
+    fn a_question_is_judged_alike_alone_and_beside_longer_ones() {
+        let device = Device::flex();
+        let texts = [vec![4, 9, 7], (5..25).collect(), vec![8, 2, 3, 9, 30]];
+        let given = [vec![vec![1, 4]], Vec::new(), vec![vec![7], vec![2, 3, 5]]];
+        let together = log_odds(&texts, &given, &device);
+        for (i, own) in together.iter().enumerate() {
+            let alone = log_odds(&texts[i..=i], &given[i..=i], &device);
+            let most = own.iter().zip(&alone[0]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(most < 1e-4, "text {i}: {most}");
+        }
+        assert_ne!(together[0], together[2]);
+    }
+
+    #[test]
+    fn what_a_question_gives_is_sure_and_tells_about_the_rest() {
+        let device = Device::flex();
+        let texts = [vec![4, 9, 7]];
+        let [without, with] = [Vec::new(), vec![vec![1, 4]]].map(|given| log_odds(&texts, &[given], &device).concat());
+        assert_eq!([with[1], with[4]], [MAX_LOG_ODDS; 2]);
+        assert!(without.iter().all(|x| x.is_finite() && *x < MAX_LOG_ODDS));
+        assert!(without.iter().zip(&with).enumerate().all(|(i, (a, b))| i == 1 || i == 4 || a != b));
+    }
+
+    #[test]
+    fn points_in_the_boxes_of_a_question_are_found() {
+        let positions = [[1.0, 1.0, 1.0], [1.2, 1.1, 1.0], [4.0, 4.0, 0.5], [f32::NAN, 1.0, 1.0]];
+        let at = |text: &str| points_given(text, &BOUNDS, &positions);
+        // 255ths of 5.1 m are 2 cm, of 2.55 m 1 cm
+        assert_eq!(at("What is at <obj>55, 52, 100, 20, 20, 20</obj>?"), [vec![0, 1]]);
+        let two = "<obj>50,50,100,4,4,4</obj> or <obj>200, 200, 50, 10, 10, 10</obj>";
+        assert_eq!(at(two), [vec![0], vec![2]]);
+        // no box, half a box, a box of five numbers, one with 256, one where nothing is
+        for text in ["", "<obj>", "<obj>1,2,3,4,5</obj>", "<obj>256,50,100,4,4,4</obj>", "<obj>1,1,1,1,1,1</obj>"] {
+            assert!(at(text).is_empty(), "{text}");
+        }
     }
 }

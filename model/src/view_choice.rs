@@ -18,6 +18,14 @@ use crate::relevance::{RelevancePoints, points_given};
 /// Where no number is asked for, the choice ends before a view that newly shows less than this share of what the question is about.
 const LEAST_NEW_SHARE: f32 = 0.05;
 
+/// What is less likely than this to be what a question is about counts for nothing.
+pub const LEAST_PROBABILITY: f32 = 0.2;
+
+/// What a point counts that is with `probability` what a question is about, up to 1; not above 0 below [`LEAST_PROBABILITY`].
+fn relevance_of(probability: f32) -> f32 {
+    (probability - LEAST_PROBABILITY) / (1.0 - LEAST_PROBABILITY)
+}
+
 /// The keyframes of a scene, ready to be chosen from.
 pub(crate) struct Candidates {
     keyframes: Vec<u32>,
@@ -97,8 +105,7 @@ impl Candidates {
     ) -> Choice {
         let given = points_given(text, &self.bounds, &self.positions);
         let probabilities = self.probabilities(network, question, given, device);
-        // what is likelier irrelevant than relevant counts for nothing
-        let values: Vec<f32> = probabilities.iter().map(|p| 2.0 * p - 1.0).collect();
+        let values: Vec<f32> = probabilities.iter().map(|p| relevance_of(*p)).collect();
         let relevance = Relevance::in_detail(&balanced(&values, &self.positions));
         let (text, clip_text) = (rows(question.text.clone()).concat(), rows(question.clip_text.clone()).concat());
         let query = QueryEmbeddings { text: &text, clip_text: &clip_text };

@@ -5,6 +5,7 @@ mod bandwidth;
 mod decoder;
 mod nano;
 mod r1;
+mod relevance;
 mod report;
 mod text;
 mod work;
@@ -13,6 +14,7 @@ pub use bandwidth::read_bandwidth;
 pub use decoder::{DecoderReport, DecoderWork, decoder};
 pub use nano::own;
 pub use r1::{SceneWork, r1, r1_plan};
+pub use relevance::RelevanceWork;
 pub use report::{DeviceRates, JETSONS, ModelReport, PartReport, Roofline};
 
 /// The middle one; of an even number the lower of the two. 0 of none.

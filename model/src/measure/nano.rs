@@ -99,7 +99,7 @@ pub fn own(config: &ModelConfig, device: &Device, amount: &SceneWork) -> ModelRe
 }
 
 /// `points` on a floor, one a voxel.
-fn plane(points: usize, grid_m: f32) -> PointSample {
+pub(super) fn plane(points: usize, grid_m: f32) -> PointSample {
     let side = (points as f64).sqrt().ceil().max(1.0) as usize;
     let middle = |i: usize| (i as f32 + 0.5) * grid_m;
     PointSample {

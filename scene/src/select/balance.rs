@@ -7,23 +7,38 @@ const CELL_M: f32 = 0.25;
 
 type Cell = [i32; 3];
 
-/// `values`, each divided by all of them close to its point, and scaled so that the largest is 1: a cup of four points then
-/// counts as much as a piece of a bed of two hundred. Values of 0 and less, of points that are not finite, and without a
+/// Of the values of some points.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sums {
+    values: f32,
+    squares: f32,
+}
+
+impl Sums {
+    fn add(&mut self, other: Self) {
+        self.values += other.values;
+        self.squares += other.squares;
+    }
+}
+
+/// `values`, each divided by all of them close to its point, times the mean of these weighted by themselves, and scaled so that
+/// the largest is 1: a cup of four points then counts as much as a piece of a bed of two hundred, and either in proportion to
+/// how relevant its points are. Values of 0 and less, of points that are not finite, and without a
 /// position are 0.
 pub fn balanced(values: &[f32], positions: &[[f32; 3]]) -> Vec<f32> {
     let cell_of = |p: &[f32; 3]| -> Cell { p.map(|x| (x / CELL_M).floor() as i32) };
     let relevant = |value: &f32, p: &[f32; 3]| *value > 0.0 && p.iter().all(|x| x.is_finite());
-    let mut sums: HashMap<Cell, f32> = HashMap::new();
+    let mut sums: HashMap<Cell, Sums> = HashMap::new();
     for (value, p) in values.iter().zip(positions).filter(|(value, p)| relevant(value, p)) {
-        *sums.entry(cell_of(p)).or_default() += value;
+        sums.entry(cell_of(p)).or_default().add(Sums { values: *value, squares: value * value });
     }
     // each cell's own and its neighbours'
-    let around: HashMap<Cell, f32> = sums.keys().map(|cell| (*cell, sum_around(cell, &sums))).collect();
+    let around: HashMap<Cell, Sums> = sums.keys().map(|cell| (*cell, sum_around(cell, &sums))).collect();
     let mut out: Vec<f32> = values
         .iter()
         .enumerate()
         .map(|(i, value)| match positions.get(i).filter(|p| relevant(value, p)) {
-            Some(p) => value / around.get(&cell_of(p)).copied().unwrap_or(*value),
+            Some(p) => around.get(&cell_of(p)).map_or(0.0, |near| value * near.squares / (near.values * near.values)),
             None => 0.0,
         })
         .collect();
@@ -34,14 +49,14 @@ pub fn balanced(values: &[f32], positions: &[[f32; 3]]) -> Vec<f32> {
     out
 }
 
-fn sum_around(cell: &Cell, sums: &HashMap<Cell, f32>) -> f32 {
-    let mut sum = 0.0;
+fn sum_around(cell: &Cell, sums: &HashMap<Cell, Sums>) -> Sums {
+    let mut sum = Sums::default();
     for x in -1..=1 {
         for y in -1..=1 {
             for z in -1..=1 {
                 let [dx, dy, dz] = [x, y, z];
                 let other = [cell[0].saturating_add(dx), cell[1].saturating_add(dy), cell[2].saturating_add(dz)];
-                sum += sums.get(&other).copied().unwrap_or(0.0);
+                sum.add(sums.get(&other).copied().unwrap_or_default());
             }
         }
     }
@@ -61,6 +76,15 @@ mod tests {
         let (cup, crate_): (f32, f32) = (values[..4].iter().sum(), values[4..].iter().sum());
         assert!((cup / crate_ - 1.0).abs() < 1e-3, "{cup} {crate_}");
         assert_eq!(values[0], 1.0);
+    }
+
+    #[test]
+    fn a_thing_weighs_as_much_as_it_is_relevant() {
+        let positions: Vec<[f32; 3]> = (0..20).map(|i| [if i < 10 { 0.1 } else { 3.1 }, 0.1, 0.01 * i as f32]).collect();
+        let values: Vec<f32> = (0..20).map(|i| if i < 10 { 0.9 } else { 0.3 }).collect();
+        let values = balanced(&values, &positions);
+        let (likely, unlikely): (f32, f32) = (values[..10].iter().sum(), values[10..].iter().sum());
+        assert!((likely / unlikely - 3.0).abs() < 1e-3, "{likely} {unlikely}");
     }
 
     #[test]

@@ -6,11 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use burn::tensor::activation::softmax;
+use burn::tensor::activation::{sigmoid, softmax};
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use vantage_model::{Network, TEXT_WEIGHT_PRIOR};
+use vantage_model::{LEAST_PROBABILITY, Network, TEXT_WEIGHT_PRIOR};
 use vantage_scene::balanced;
 
 use super::frozen::{FrozenQuestion, FrozenScene};
@@ -129,7 +129,8 @@ pub(super) fn view_losses(
     let utility = standardised(to_points) * weights.text.clone()
         + standardised(to_all_images) * weights.image
         + standardised(to_images) * weights.clip;
-    let relevance = (logits.mul_scalar(0.5).tanh()).clamp_min(0.0);
+    let counted = 1.0 / (1.0 - LEAST_PROBABILITY);
+    let relevance = ((sigmoid(logits) - LEAST_PROBABILITY) * counted).clamp_min(0.0);
     // as where a robot chooses: small things weigh as much as large ones; what that depends on has no gradient
     let found: Vec<f32> = relevance.clone().into_data().iter::<f32>().collect();
     let factors = found.chunks(p.max(1)).flat_map(|values| {

@@ -48,6 +48,9 @@ pub struct ViewsArgs {
     /// Rooms to train on.
     #[arg(long, default_value_t = 800)]
     pub rooms: usize,
+    /// Times that each room to train on is encoded, each turned anew and with other questions.
+    #[arg(long, default_value_t = 1)]
+    pub turns: usize,
     /// Rooms that are not trained on and tell which model is the best; 0 keeps no best.
     #[arg(long, default_value_t = 32)]
     pub validation_rooms: usize,
@@ -87,6 +90,7 @@ impl ViewsArgs {
     fn check(&self) -> Result<()> {
         at_least_one(&[
             ("rooms", self.rooms),
+            ("turns", self.turns),
             ("steps", self.steps),
             ("scenes", self.scenes),
             ("questions", self.questions),
@@ -103,6 +107,7 @@ impl ViewsArgs {
         [
             ("init", self.init.display().to_string()),
             ("rooms", self.rooms.to_string()),
+            ("turns", self.turns.to_string()),
             ("steps", self.steps.to_string()),
             ("scenes", self.scenes.to_string()),
             ("questions", self.questions.to_string()),
@@ -141,8 +146,8 @@ pub fn run(args: &ViewsArgs) -> Result<()> {
     network = network.with_only_view_choice_trainable();
     let plain = network.valid();
     let encoder = Encoder { args, network: &plain, config: &config, tokenizer: &tokenizer, device: &device };
-    let scenes = encoder.rooms(FIRST_TRAINING_SEED, args.rooms)?;
-    let held_out = encoder.rooms(FIRST_VALIDATION_SEED, args.validation_rooms)?;
+    let scenes = encoder.rooms(FIRST_TRAINING_SEED, args.rooms, args.turns)?;
+    let held_out = encoder.rooms(FIRST_VALIDATION_SEED, args.validation_rooms, 1)?;
 
     let pools = Pools::new(args.workers)?;
     let schedule = Schedule { peak: args.learning_rate, floor_share: 0.05, warmup: WARMUP_STEPS, steps: args.steps };
@@ -218,8 +223,8 @@ struct Encoder<'a> {
 }
 
 impl Encoder<'_> {
-    /// Rooms from `first_seed`, encoded; those where no view shows anything are left out.
-    fn rooms(&self, first_seed: u64, count: usize) -> Result<Vec<Asked>> {
+    /// Rooms from `first_seed`, each encoded `turns` times; those where no view shows anything are left out.
+    fn rooms(&self, first_seed: u64, count: usize, turns: usize) -> Result<Vec<Asked>> {
         let bar = progress(count as u64, "rooms");
         let samples = load_or_make(first_seed, count, self.config, &self.args.cache, &|| bar.inc(1))?;
         bar.finish_and_clear();
@@ -230,10 +235,13 @@ impl Encoder<'_> {
             max_tokens: MAX_TOKENS,
             mix: self.args.tasks,
         };
-        let bar = progress(count as u64, "rooms encoded");
+        let bar = progress((count * turns) as u64, "rooms encoded");
         let pools = Pools::new(self.args.workers)?;
-        let frozen = pools.share(&samples, &|_, sample: &SceneSample| {
+        let turned: Vec<(&SceneSample, u64)> =
+            samples.iter().flat_map(|sample| (0..turns as u64).map(move |turn| (sample, turn))).collect();
+        let frozen = pools.share(&turned, &|_, (sample, turn): &(&SceneSample, u64)| {
             let mut rng = ChaCha8Rng::seed_from_u64(self.args.seed ^ sample.room_seed);
+            rng.set_stream(*turn);
             bar.inc(1);
             freeze(sample, self.network, self.config, self.tokenizer, &batch, self.device, &mut rng)
         })?;

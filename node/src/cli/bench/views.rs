@@ -6,13 +6,14 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use comfy_table::Table;
-use nalgebra::DMatrix;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
+use vantage_model::measure::RelevanceWork;
+use vantage_model::{DeviceChoice, Reasoner};
 use vantage_scene::{
     Diversity, QueryEmbeddings, Relevance, Stop, UtilityWeights, ViewEmbeddings, ViewTable, VisibleSets, balanced,
     select_greedy,
@@ -21,9 +22,6 @@ use vantage_scene::{
 use super::median;
 use crate::sink::stdout;
 
-/// Width of the embeddings and points of the scene: those of the embedded model.
-const WIDTH: usize = 64;
-const POINTS: usize = 2048;
 /// A keyframe sees up to this many points.
 const SEEN: usize = 500;
 /// A question is about this many points.
@@ -65,8 +63,11 @@ struct Measured {
 pub(crate) fn run(args: &ViewsArgs) -> Result<()> {
     let mut table = Table::new();
     table.set_header(["keyframes", "ms a question", "longest ms", "bytes a keyframe"]);
+    let device = DeviceChoice::Cpu.open()?;
+    let work = RelevanceWork::new(Reasoner::embedded(&device)?.config(), WORDS, &device);
+    let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build().context("starting a thread")?;
     for &keyframes in &args.keyframes {
-        let measured = measure(keyframes, args.questions);
+        let measured = alone.install(|| measure(&work, keyframes, args.questions));
         if args.json {
             stdout::print(&serde_json::to_string(&measured)?)?;
         }
@@ -80,41 +81,37 @@ pub(crate) fn run(args: &ViewsArgs) -> Result<()> {
     if args.json { Ok(()) } else { stdout::print(&table.to_string()) }
 }
 
-fn measure(keyframes: u32, questions: u32) -> Measured {
+fn measure(work: &RelevanceWork, keyframes: u32, questions: u32) -> Measured {
     let mut rng = ChaCha8Rng::seed_from_u64(u64::from(keyframes));
-    let mut sets = VisibleSets::new(POINTS);
+    let (points, width) = (work.points(), work.embedding_width());
+    let mut sets = VisibleSets::new(points);
     let mut views = Vec::with_capacity(keyframes as usize);
     for _ in 0..keyframes {
-        let first = rng.random_range(0..POINTS as u32);
-        let seen: Vec<u32> = (0..rng.random_range(1..SEEN as u32)).map(|i| (first + i) % POINTS as u32).collect();
+        let first = rng.random_range(0..points as u32);
+        let seen: Vec<u32> = (0..rng.random_range(1..SEEN as u32)).map(|i| (first + i) % points as u32).collect();
         let well: Vec<u32> = seen.iter().copied().step_by(2).collect();
         sets.push(&seen, &well);
-        let mut unit = || unit_vector(&mut rng);
+        let mut unit = || unit_vector(width, &mut rng);
         views.push(ViewEmbeddings { image: unit(), points: unit(), clip_image: unit() });
     }
     let table = ViewTable::new(&views, sets);
     drop(views);
-    let points = unit_columns(POINTS, &mut rng);
     let positions: Vec<[f32; 3]> =
-        (0..POINTS).map(|_| [8.0, 6.0, 2.5].map(|side| rng.random_range(0.0..side))).collect();
+        (0..points).map(|_| [8.0, 6.0, 2.5].map(|side| rng.random_range(0.0..side))).collect();
     let mut times: Vec<f64> = (0..questions)
         .map(|_| {
-            let (text, clip_text) = (unit_vector(&mut rng), unit_vector(&mut rng));
-            let words = unit_columns(WORDS, &mut rng);
+            let (text, clip_text) = (unit_vector(width, &mut rng), unit_vector(width, &mut rng));
             // what the model finds: some neighbours are what the question is about
-            let first = rng.random_range(0..POINTS);
-            let found = |i: usize| (i + POINTS - first) % POINTS < RELEVANT;
+            let first = rng.random_range(0..points);
+            let found = |i: usize| (i + points - first) % points < RELEVANT;
             let start = Instant::now();
             let query = QueryEmbeddings { text: &text, clip_text: &clip_text };
             let scores = table.scores(&query, &UtilityWeights::default());
             let utilities: Vec<f32> = scores.iter().map(|s| s.utility).collect();
-            // of each point, the nearest word
-            let cosines = words.tr_mul(&points);
-            let values: Vec<f32> = cosines
-                .column_iter()
-                .enumerate()
-                .map(|(i, of_point)| if found(i) { 0.9 + 0.05 * of_point.max() } else { of_point.max() - 1.0 })
-                .collect();
+            // random weights find nothing
+            let judged = work.probabilities();
+            let values: Vec<f32> =
+                judged.iter().enumerate().map(|(i, p)| if found(i) { 0.9 + 0.1 * p } else { -p }).collect();
             let stop = Stop { max_views: VIEWS, min_new: 0.0 };
             let relevance = Relevance::in_detail(&balanced(&values, &positions));
             let picks = select_greedy(&utilities, table.sets(), &relevance, &Diversity::default(), &stop);
@@ -133,13 +130,8 @@ fn measure(keyframes: u32, questions: u32) -> Measured {
     }
 }
 
-/// So many unit vectors, one a column.
-fn unit_columns(count: usize, rng: &mut ChaCha8Rng) -> DMatrix<f32> {
-    DMatrix::from_vec(WIDTH, count, (0..count).flat_map(|_| unit_vector(rng)).collect())
-}
-
-fn unit_vector(rng: &mut ChaCha8Rng) -> Vec<f32> {
-    let vector: Vec<f32> = (0..WIDTH).map(|_| rng.random_range(-1.0f32..1.0)).collect();
+fn unit_vector(width: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
+    let vector: Vec<f32> = (0..width).map(|_| rng.random_range(-1.0f32..1.0)).collect();
     let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
     vector.into_iter().map(|x| x / length).collect()
 }
