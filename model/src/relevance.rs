@@ -136,9 +136,8 @@ impl RelevanceHead {
             metres.extend((0..3).map(|k| (f64::from(p[k]) - center[k]) as f32));
         }
         let inputs: Vec<f32> = sample.features.iter().flatten().copied().collect();
-        let table = |data: Vec<f32>, columns: usize| {
-            Tensor::<2>::from_data(TensorData::new(data, [count, columns]), device)
-        };
+        let table =
+            |data: Vec<f32>, columns: usize| Tensor::<2>::from_data(TensorData::new(data, [count, columns]), device);
         let metres = table(metres, 3);
         let fine = self.norm.forward(features.fine.clone());
         let known = Tensor::cat(vec![fine, table(inputs, INPUT_WIDTH), table(places, PLACE_WIDTH)], 1);
@@ -330,9 +329,8 @@ mod tests {
         let network = Network::new(&config, device);
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let channels = config.points.fine_channels();
-        let mut table = |columns: usize| -> Vec<f32> {
-            (0..POINTS * columns).map(|_| rng.random_range(0.0..2.5)).collect()
-        };
+        let mut table =
+            |columns: usize| -> Vec<f32> { (0..POINTS * columns).map(|_| rng.random_range(0.0..2.5)).collect() };
         let fine = Tensor::<2>::from_data(TensorData::new(table(channels), [POINTS, channels]), device);
         let rows = |flat: Vec<f32>| flat.chunks(3).map(|p| [p[0], p[1], p[2]]).collect();
         let sample =

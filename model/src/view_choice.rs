@@ -147,7 +147,10 @@ impl Candidates {
         device: &Device,
     ) -> Vec<f32> {
         let Some(points) = &self.points else { return Vec::new() };
-        sigmoid(network.relevance.forward(&question.states, points, &[given], device)).into_data().iter::<f32>().collect()
+        sigmoid(network.relevance.forward(&question.states, points, &[given], device))
+            .into_data()
+            .iter::<f32>()
+            .collect()
     }
 
     /// Keyframes that see a point.

@@ -38,9 +38,7 @@ impl ViewHead {
         let before_softplus = |x: f32| x.exp_m1().ln();
         let logit = (utility.image / utility.clip).ln();
         let raw = vec![utility.text, logit, before_softplus(diversity.new), before_softplus(diversity.seen)];
-        Self {
-            raw: Param::from_data(TensorData::new(raw, [1, 4]), device),
-        }
+        Self { raw: Param::from_data(TensorData::new(raw, [1, 4]), device) }
     }
 
     /// The weights; w_c + w_clip = 1 by construction, the others that must not be negative are not.

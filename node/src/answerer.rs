@@ -10,7 +10,7 @@ use vantage_model::lift::{LiftReasoner, ViewReader};
 use vantage_model::packed::MatrixType;
 use vantage_model::qwen::QwenVl;
 use vantage_model::weights::{Placement, WeightFiles, read_bounded};
-use vantage_model::{Answer, AskOptions, DeviceChoice, ModelError, Reasoner};
+use vantage_model::{Answer, AskOptions, DeviceChoice, ModelError, Reasoner, SelectedView};
 use vantage_scene::Scene;
 
 use crate::memory::{self, Conversation};
@@ -194,6 +194,22 @@ impl Answerer {
         match self {
             Self::R1(reasoner) => reasoner.ask(scene, question, options, on_text),
             Self::Lift(reasoner, _) => reasoner.ask(scene, question, options, on_text),
+        }
+    }
+
+    /// The views that [`Self::ask`] would look at, best first.
+    ///
+    /// # Errors
+    /// As [`Reasoner::select_views`] and [`LiftReasoner::select_views`].
+    pub fn select_views(
+        &mut self,
+        scene: &Scene,
+        question: &str,
+        options: &AskOptions,
+    ) -> Result<Vec<SelectedView>, ModelError> {
+        match self {
+            Self::R1(reasoner) => reasoner.select_views(scene, question, options).map(|(chosen, ..)| chosen),
+            Self::Lift(reasoner, _) => reasoner.select_views(scene, question, options),
         }
     }
 }

@@ -4,7 +4,7 @@
     live_peer.py BAG QUESTION --rate 15
 
 It publishes every message of the bag, read by `rosbags`, on its own topic, at the given rate of frames, then asks on
-~/question.
+~/question and ~/get_views.
 """
 import argparse
 import importlib
@@ -21,6 +21,7 @@ from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import String
 from vantage_interfaces.msg import Answer
+from vantage_interfaces.srv import GetViews
 from vision_msgs.msg import Detection3DArray
 from visualization_msgs.msg import MarkerArray
 
@@ -48,6 +49,7 @@ class Peer:
         self.subscriptions = [
             self.node.create_subscription(kind, f"{NODE}/{name}", self.got[name].append, 10) for name, kind in kinds.items()
         ]
+        self.views = self.node.create_client(GetViews, f"{NODE}/get_views")
         self.question = self.node.create_publisher(String, f"{NODE}/question", 10)
 
     def wait(self, what, done):
@@ -89,6 +91,22 @@ class Peer:
         self.wait("answer", lambda: len(self.got["answer"]) > before)
         return self.got["answer"][-1]
 
+    def ask_views(self, question, count, with_images):
+        self.wait("service ~/get_views", self.views.service_is_ready)
+        future = self.views.call_async(GetViews.Request(question=question, count=count, with_images=with_images))
+        self.wait("views", future.done)
+        return future.result()
+
+
+def views(response):
+    return {
+        "success": response.success, "message": response.message, "frame": response.header.frame_id, "keyframes": list(response.keyframes),
+        "scores": [list(x) for x in (response.utilities, response.text_scores, response.image_scores, response.clip_scores)],
+        "stamps": [s.sec * 10**9 + s.nanosec for s in response.stamps],
+        "turns": [[p.orientation.x, p.orientation.y, p.orientation.z, p.orientation.w] for p in response.poses],
+        "pictures": [[i.format, bytes(i.data[:2]).hex(), len(i.data)] for i in response.images],
+    }
+
 
 def box(d):
     c, s = d.bbox.center.position, d.bbox.size
@@ -117,6 +135,7 @@ def main():
     # an empty question has no answer: the node says so and goes on
     refused = peer.ask(" ")
     answer = peer.ask(a.question)
+    own, two, none = peer.ask_views(a.question, 0, False), peer.ask_views(a.question, 2, True), peer.ask_views(" ", 2, False)
     peer.wait("detections", lambda: peer.got["detections"])
     peer.wait("markers", lambda: peer.got["markers"])
     detections, cloud = peer.got["detections"][-1], peer.got["points"][-1]
@@ -125,10 +144,11 @@ def main():
         "refused": refused.error_text,
         "answer": {
             "question": answer.question, "answer": answer.answer, "error_text": answer.error_text, "model": answer.model,
-            "frame": answer.header.frame_id, "stamp": stamp(answer.header), "keyframes": len(answer.keyframes),
+            "frame": answer.header.frame_id, "stamp": stamp(answer.header), "keyframes": list(answer.keyframes), "confidence": answer.confidence,
             "boxes": [box(d) for d in answer.detections.detections],
         },
         "detections": {"frame": detections.header.frame_id, "stamp": stamp(detections.header), "boxes": [box(d) for d in detections.detections]},
+        "views": views(own), "two_views": views(two), "no_views": views(none),
         "markers": len(peer.got["markers"][-1].markers),
         "points": {
             "frame": cloud.header.frame_id, "stamp": stamp(cloud.header), "count": cloud.width, "bounds": bounds(cloud),

@@ -144,8 +144,28 @@ fn a_live_camera_is_fused_and_a_question_is_answered() {
     let answer = &got["answer"];
     assert_eq!((&answer["question"], &answer["frame"], &answer["stamp"]), (&question.into(), &"odom".into(), newest));
     assert_eq!((&answer["error_text"], &answer["model"]), (&"".into(), &"nano".into()));
-    assert!(!answer["answer"].as_str().unwrap().is_empty() && answer["keyframes"].as_u64() > Some(0));
+    assert!(!answer["answer"].as_str().unwrap().is_empty() && !numbers(&answer["keyframes"]).is_empty());
     assert!(got["refused"].as_str().unwrap().contains("question"), "{}", got["refused"]);
+
+    let confidence = answer["confidence"].as_f64().unwrap();
+    assert!((0.0..=1.0).contains(&confidence), "{confidence}");
+    // the views that the answer looked at, and as many as are asked for, with their pictures
+    let (views, two) = (&got["views"], &got["two_views"]);
+    assert_eq!((&views["success"], &views["keyframes"]), (&true.into(), &answer["keyframes"]), "{views}");
+    assert_eq!((numbers(&two["keyframes"]).len(), &views["frame"]), (2, &"odom".into()), "{two}");
+    for (told, pictures) in [(views, 0), (two, 2)] {
+        let count = numbers(&told["keyframes"]).len();
+        assert!(told["scores"].as_array().unwrap().iter().all(|s| numbers(s).len() == count), "{told}");
+        assert!(told["stamps"].as_array().unwrap().iter().all(|s| stamps.contains(s)), "{told}");
+        let turns: Vec<Vec<f64>> = told["turns"].as_array().unwrap().iter().map(numbers).collect();
+        let is_unit = |q: &Vec<f64>| (q.iter().map(|x| x * x).sum::<f64>() - 1.0).abs() < 1e-6;
+        assert!(turns.len() == count && turns.iter().all(is_unit), "{told}");
+        let jpegs = told["pictures"].as_array().unwrap();
+        assert_eq!(jpegs.len(), pictures);
+        assert!(jpegs.iter().all(|p| p[1] == "ffd8" && p[2].as_u64() > Some(1000)), "{told}");
+    }
+    let none = &got["no_views"];
+    assert!(none["success"] == false && none["message"].as_str().unwrap().contains("question"), "{none}");
 
     let detections = &got["detections"];
     assert_eq!((&detections["frame"], &detections["stamp"]), (&"odom".into(), newest));

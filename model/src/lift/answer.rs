@@ -83,6 +83,23 @@ impl LiftReasoner {
         &self.report
     }
 
+    /// The views that [`Self::ask`] would read, in their order.
+    ///
+    /// # Errors
+    /// [`ModelError::EmptyScene`], [`ModelError::EmptyQuestion`], [`ModelError::QuestionTooLong`].
+    pub fn select_views(
+        &self,
+        scene: &Scene,
+        question: &str,
+        options: &AskOptions,
+    ) -> Result<Vec<SelectedView>, ModelError> {
+        check_question(question)?;
+        if scene.keyframes().is_empty() {
+            return Err(ModelError::EmptyScene);
+        }
+        Ok(choose(scene.keyframes(), options).into_iter().map(selected).collect())
+    }
+
     /// Answers `question` about `scene`; `on_text` sees the model's text as it comes, view after view, and stops it with
     /// `ControlFlow::Break`: no further view is read then, nor after the deadline, and the answer is that of what was read. Of
     /// the options, the sampling does not count, it is the model's own. `grammar_valid` says that every view's text held a
@@ -164,11 +181,7 @@ impl LiftReasoner {
             reasoning: wording::reasoning(&self.report),
             raw,
             grammar_valid: !self.report.is_empty() && self.report.iter().all(is_whole),
-            views: chosen
-                .iter()
-                .take(self.report.len())
-                .map(|(view, scores)| SelectedView { keyframe: view.id, scores: *scores, ..SelectedView::default() })
-                .collect(),
+            views: chosen.into_iter().take(self.report.len()).map(selected).collect(),
             candidates: Vec::new(),
             confidence: None,
             interest: Vec::new(),
@@ -177,6 +190,10 @@ impl LiftReasoner {
             latency: Latency { select_ms, encode_ms, first_token_ms: first_token_ms.unwrap_or(total_ms), total_ms },
         })
     }
+}
+
+fn selected((keyframe, scores): (&Keyframe, ViewScores)) -> SelectedView {
+    SelectedView { keyframe: keyframe.id, scores, ..SelectedView::default() }
 }
 
 /// The keyframes to read. The utility of one is the share of all seen cells that it adds; blind to the question, as there

@@ -41,8 +41,7 @@ impl RelevanceWork {
 
     /// How likely each point is what the question is about: all that is computed once a question is encoded.
     pub fn probabilities(&self) -> Vec<f32> {
-        let log_odds =
-            self.network.relevance.forward(&self.question.states, &self.points, &[Vec::new()], &self.device);
+        let log_odds = self.network.relevance.forward(&self.question.states, &self.points, &[Vec::new()], &self.device);
         sigmoid(log_odds).into_data().iter::<f32>().collect()
     }
 }

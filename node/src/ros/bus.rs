@@ -32,6 +32,9 @@ pub(crate) enum Delivery {
     Latched,
 }
 
+/// A request of [`Bus::serve_views`].
+pub(crate) type ViewsRequest = r2r::ServiceRequest<r2r::vantage_interfaces::srv::GetViews::Service>;
+
 /// A publisher on the graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Publisher {
@@ -106,6 +109,15 @@ impl Bus {
             .subscribe::<r2r::std_msgs::msg::String>(&topic, Delivery::Reliable.profile())
             .with_context(|| format!("subscribing to {topic} (std_msgs/msg/String)"))?;
         Ok(texts.map(|message| message.data))
+    }
+
+    /// The requests of the service that tells the views of a question.
+    pub(crate) fn serve_views(
+        &mut self,
+        name: &str,
+    ) -> Result<impl Stream<Item = ViewsRequest> + Unpin + Send + use<>> {
+        let service = self.resolve(name);
+        self.node.create_service(&service, QosProfile::default()).with_context(|| format!("offering {service}"))
     }
 
     /// A publisher.

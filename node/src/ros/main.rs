@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
+use futures::stream::select;
 use futures::{Stream, StreamExt};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -29,9 +30,9 @@ use vantage_scene::Stream::Depth;
 use bus::Bus;
 use inputs::{Inputs, Wanted};
 use params::Settings;
-use topics::{Camera, QUESTION};
+use topics::{Camera, GET_VIEWS, QUESTION};
 use watchdog::Watchdog;
-use worker::{Outputs, Refusals, Worker};
+use worker::{Asked, Outputs, Refusals, Worker};
 
 /// The node's name, unless `-r __node:=` gives another.
 const NODE_NAME: &str = "vantage";
@@ -39,7 +40,7 @@ const NODE_NAME: &str = "vantage";
 const SPIN_LIMIT: Duration = Duration::from_millis(20);
 /// A silent topic is said after this long.
 const LOOK_EVERY: Duration = Duration::from_secs(4);
-/// Questions that wait.
+/// Questions and requests that wait.
 const MOST_QUESTIONS: usize = 16;
 
 fn main() -> ExitCode {
@@ -83,7 +84,9 @@ fn run() -> Result<()> {
     };
     let (asked, questions) = mpsc::channel(MOST_QUESTIONS);
     let refusals = outputs.refusals(answerer.name(), &settings.engine.sync.global_frame);
-    runtime.spawn(pass_on(bus.listen_text(QUESTION.name)?, asked, refusals));
+    let questions_asked = bus.listen_text(QUESTION.name)?.map(Asked::Question);
+    let views_asked = bus.serve_views(GET_VIEWS.name)?.map(|request| Asked::Views(Box::new(request)));
+    runtime.spawn(pass_on(select(questions_asked, views_asked), asked, refusals));
     let worker = Worker::new(&settings, answerer, outputs, inputs.frames(), questions)?;
     let (handle, stop_worker) = (runtime.handle().clone(), stop.clone());
     let worker = runtime.spawn_blocking(move || handle.block_on(worker.run(stop_worker)));
@@ -157,14 +160,14 @@ fn wanted(settings: &Settings) -> Result<Wanted> {
 }
 
 /// Hands questions to the worker; while too many wait, a further one is refused, in the log and by an answer.
-async fn pass_on(mut questions: impl Stream<Item = String> + Unpin, worker: mpsc::Sender<String>, refusals: Refusals) {
+async fn pass_on(mut questions: impl Stream<Item = Asked> + Unpin, worker: mpsc::Sender<Asked>, refusals: Refusals) {
     while let Some(question) = questions.next().await {
         match worker.try_send(question) {
             Ok(()) => {}
-            Err(TrySendError::Full(question)) => {
-                refusals.refuse(&question, format!("{MOST_QUESTIONS} others wait; ask again later"));
+            Err(TrySendError::Full(asked)) => {
+                refusals.refuse(asked, format!("{MOST_QUESTIONS} others wait; ask again later"));
             }
-            Err(TrySendError::Closed(question)) => refusals.refuse(&question, "the node is stopping".to_owned()),
+            Err(TrySendError::Closed(asked)) => refusals.refuse(asked, "the node is stopping".to_owned()),
         }
     }
 }

@@ -1,15 +1,19 @@
 //! Answers and maps in, ROS messages out.
 
+use anyhow::Result;
+use nalgebra::Isometry3;
 use r2r::builtin_interfaces::msg::{Duration, Time};
 use r2r::geometry_msgs::msg::{Point, Pose, PoseStamped, PoseWithCovariance, Quaternion, Vector3};
-use r2r::sensor_msgs::msg::{PointCloud2, PointField};
+use r2r::sensor_msgs::msg::{CompressedImage, PointCloud2, PointField};
 use r2r::std_msgs::msg::{ColorRGBA, Header};
 use r2r::vantage_interfaces::msg::Answer as AnswerMessage;
+use r2r::vantage_interfaces::srv::GetViews;
 use r2r::vision_msgs::msg::{BoundingBox3D, Detection3D, Detection3DArray, ObjectHypothesis, ObjectHypothesisWithPose};
 use r2r::visualization_msgs::msg::{Marker, MarkerArray};
-use vantage_model::{Answer, Grounding};
+use vantage_model::{Answer, Grounding, SelectedView};
+use vantage_node::sink::bag::{JPEG_FORMAT, jpeg};
 use vantage_node::wire;
-use vantage_scene::{NextBestView, OrientedBox, PointCloud, StampNanos};
+use vantage_scene::{Keyframe, NextBestView, OrientedBox, PointCloud, StampNanos};
 
 /// Bytes of a point: x, y, z, rgb.
 const POINT_STEP: usize = 16;
@@ -17,6 +21,8 @@ const POINT_STEP: usize = 16;
 const MARKER_NAMESPACE: &str = "vantage";
 /// Height of a marker's text, metres.
 const TEXT_HEIGHT_M: f64 = 0.12;
+/// Where the model does not tell how likely the scene shows what was asked about.
+const UNKNOWN_CONFIDENCE: f32 = -1.0;
 /// How much of a marker's box is seen through.
 const BOX_OPACITY: f32 = 0.35;
 
@@ -130,6 +136,7 @@ pub(crate) fn answer(answer: &Answer, model: &str, header: Header) -> AnswerMess
         model: model.to_owned(),
         detections: detections(answer, &header),
         keyframes: answer.views.iter().map(|view| view.keyframe).collect(),
+        confidence: answer.confidence.unwrap_or(UNKNOWN_CONFIDENCE),
         utilities: answer.views.iter().map(|view| view.scores.utility).collect(),
         bounds_min: point(answer.bounds.min),
         bounds_max: point(answer.bounds.max),
@@ -148,8 +155,48 @@ pub(crate) fn no_answer(question: &str, error_text: String, model: &str, header:
         question: question.to_owned(),
         error_text,
         model: model.to_owned(),
+        confidence: UNKNOWN_CONFIDENCE,
         ..AnswerMessage::default()
     }
+}
+
+/// Views, with their keyframes' poses and, if asked for, pictures; those whose keyframe is gone are left out.
+pub(crate) fn views(
+    selected: &[SelectedView],
+    keyframes: &[Keyframe],
+    with_images: bool,
+    header: &Header,
+) -> Result<GetViews::Response> {
+    let mut out = GetViews::Response { success: true, header: header.clone(), ..GetViews::Response::default() };
+    for view in selected {
+        let Some(keyframe) = keyframes.iter().find(|k| k.id == view.keyframe) else { continue };
+        let stamp = self::header(&header.frame_id, keyframe.frame.stamp).stamp;
+        if with_images {
+            out.images.push(CompressedImage {
+                header: Header { stamp: stamp.clone(), frame_id: header.frame_id.clone() },
+                format: JPEG_FORMAT.to_owned(),
+                data: jpeg(&keyframe.frame.color)?,
+            });
+        }
+        out.keyframes.push(view.keyframe);
+        out.utilities.push(view.scores.utility);
+        out.text_scores.push(view.scores.text);
+        out.image_scores.push(view.scores.image);
+        out.clip_scores.push(view.scores.clip);
+        out.stamps.push(stamp);
+        out.poses.push(camera_pose(&keyframe.frame.world_from_camera));
+    }
+    Ok(out)
+}
+
+/// Why there are no views.
+pub(crate) fn no_views(message: String, header: Header) -> GetViews::Response {
+    GetViews::Response { success: false, message, header, ..GetViews::Response::default() }
+}
+
+fn camera_pose(world_from_camera: &Isometry3<f64>) -> Pose {
+    let (t, q) = (world_from_camera.translation.vector, world_from_camera.rotation.coords);
+    Pose { position: Point { x: t.x, y: t.y, z: t.z }, orientation: Quaternion { x: q.x, y: q.y, z: q.z, w: q.w } }
 }
 
 fn duration(ms: f64) -> Duration {

@@ -55,7 +55,7 @@ pub(crate) const INPUTS: &[Input] = &[
     Input { name: "tf_static", compressed_suffix: "", carries: Carries::Transforms { fixed: true }, needed: false },
 ];
 
-/// A topic without a payload of its own kind.
+/// A topic or service without a payload of its own kind.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Topic {
     /// Relative or private, remappable.
@@ -64,6 +64,8 @@ pub(crate) struct Topic {
 
 /// Questions, std_msgs/String.
 pub(crate) const QUESTION: Topic = Topic { name: "~/question" };
+/// The views that tell most about a question, vantage_interfaces/GetViews, a service.
+pub(crate) const GET_VIEWS: Topic = Topic { name: "~/get_views" };
 /// The map's surface, sensor_msgs/PointCloud2.
 pub(crate) const POINTS: Topic = Topic { name: "~/points" };
 /// Boxes of the last answer, vision_msgs/Detection3DArray.

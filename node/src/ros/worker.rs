@@ -17,7 +17,7 @@ use vantage_node::live::NewestFrames;
 use vantage_node::suggest::suggested_view;
 use vantage_scene::{RgbdFrame, Scene, SceneConfig};
 
-use super::bus::{Bus, Delivery};
+use super::bus::{Bus, Delivery, ViewsRequest};
 use super::messages;
 use super::params::Settings;
 use super::topics::{ANSWER, DETECTIONS, MARKERS, POINTS, SUGGESTED_VIEW};
@@ -58,12 +58,28 @@ pub(crate) struct Refusals {
 }
 
 impl Refusals {
-    /// Publishes an answer that holds only why there is none.
-    pub(crate) fn refuse(&self, question: &str, why: String) {
-        tracing::error!("question `{question}` is refused: {why}");
+    /// Publishes an answer, or responds, with nothing but why there is none.
+    pub(crate) fn refuse(&self, asked: Asked, why: String) {
         let header = messages::header(&self.global_frame, 0);
-        sent("answer", self.answer.publish(&messages::no_answer(question, why, &self.model, header)));
+        match asked {
+            Asked::Question(question) => {
+                tracing::error!("question `{question}` is refused: {why}");
+                sent("answer", self.answer.publish(&messages::no_answer(&question, why, &self.model, header)));
+            }
+            Asked::Views(request) => {
+                tracing::error!("the views of `{}` are refused: {why}", request.message.question);
+                sent("views", request.respond(messages::no_views(why, header)));
+            }
+        }
     }
+}
+
+/// What the worker is asked for.
+pub(crate) enum Asked {
+    /// An answer.
+    Question(String),
+    /// The views that tell most about a question.
+    Views(Box<ViewsRequest>),
 }
 
 /// Owns the scene and the model.
@@ -76,7 +92,7 @@ pub(crate) struct Worker {
     points_published: Option<(Instant, u64)>,
     outputs: Outputs,
     frames: Arc<NewestFrames>,
-    questions: mpsc::Receiver<String>,
+    questions: mpsc::Receiver<Asked>,
 }
 
 impl Worker {
@@ -89,7 +105,7 @@ impl Worker {
         answerer: Answerer,
         outputs: Outputs,
         frames: Arc<NewestFrames>,
-        questions: mpsc::Receiver<String>,
+        questions: mpsc::Receiver<Asked>,
     ) -> Result<Self> {
         let config: SceneConfig = settings.engine.scene;
         Ok(Self {
@@ -113,7 +129,8 @@ impl Worker {
                 biased;
                 _ = stop.changed() => break,
                 question = self.questions.recv() => match question {
-                    Some(question) => self.answer(&question, &stop),
+                    Some(Asked::Question(question)) => self.answer(&question, &stop),
+                    Some(Asked::Views(request)) => self.tell_views(*request),
                     None => break,
                 },
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now).into()), if due.is_some() => self.publish_points(),
@@ -165,17 +182,30 @@ impl Worker {
         match result {
             Ok(answer) => self.publish_answer(&answer, header),
             Err(error) => {
-                let text = match error {
-                    ModelError::EmptyScene => {
-                        "nothing has been fused yet; see the node's log for what its inputs lack".to_owned()
-                    }
-                    other => other.to_string(),
-                };
+                let text = why_not(&error);
                 tracing::error!("question `{question}` has no answer: {text}");
                 let message = messages::no_answer(question, text, self.answerer.name(), header);
                 sent("answer", self.outputs.answer.publish(&message));
             }
         }
+    }
+
+    /// Responds with the views that an answer would look at.
+    fn tell_views(&mut self, request: ViewsRequest) {
+        let asked = &request.message;
+        let header = messages::header(&self.global_frame, self.scene.newest_stamp().unwrap_or(0));
+        let max_views = if asked.count == 0 { self.ask.max_views } else { Some(asked.count as usize) };
+        let options = AskOptions { max_views, ..self.ask.clone() };
+        let selected = self.answerer.select_views(&self.scene, &asked.question, &options);
+        let views = selected.map_err(|error| why_not(&error)).and_then(|selected| {
+            messages::views(&selected, self.scene.keyframes(), asked.with_images, &header)
+                .map_err(|error| format!("{error:#}"))
+        });
+        let response = views.unwrap_or_else(|why| {
+            tracing::error!("the views of `{}` cannot be told: {why}", asked.question);
+            messages::no_views(why, header)
+        });
+        sent("views", request.respond(response));
     }
 
     fn publish_answer(&self, answer: &Answer, header: r2r::std_msgs::msg::Header) {
@@ -197,6 +227,14 @@ impl Worker {
             Err(error) => tracing::warn!("no view is suggested: {error}"),
         }
         sent("answer", self.outputs.answer.publish(&messages::answer(answer, self.answerer.name(), header)));
+    }
+}
+
+/// Why there is no answer, and what to do.
+fn why_not(error: &ModelError) -> String {
+    match error {
+        ModelError::EmptyScene => "nothing has been fused yet; see the node's log for what its inputs lack".to_owned(),
+        other => other.to_string(),
     }
 }
 

@@ -20,6 +20,20 @@ use crate::wire::{
 
 /// Quality of the JPEG pictures.
 const JPEG_QUALITY: u8 = 92;
+/// `format` of a CompressedImage that holds a colour picture by [`jpeg`], as image_transport writes it.
+pub const JPEG_FORMAT: &str = "rgb8; jpeg compressed bgr8";
+
+/// A colour image as JPEG.
+///
+/// # Errors
+/// When it cannot be encoded.
+pub fn jpeg(image: &ColorImage) -> Result<Vec<u8>> {
+    let mut jpeg = Vec::new();
+    JpegEncoder::new_with_quality(&mut jpeg, JPEG_QUALITY)
+        .write_image(&image.data, image.width, image.height, ExtendedColorType::Rgb8)
+        .context("encoding a colour image")?;
+    Ok(jpeg)
+}
 
 /// A recording being written; `finish` completes it.
 pub struct BagWriter {
@@ -61,11 +75,8 @@ impl BagWriter {
     /// # Errors
     /// When it cannot be encoded or written.
     pub fn write_color(&mut self, topic: &str, stamp: i64, frame: &str, image: &ColorImage) -> Result<()> {
-        let mut jpeg = Vec::new();
-        JpegEncoder::new_with_quality(&mut jpeg, JPEG_QUALITY)
-            .write_image(&image.data, image.width, image.height, ExtendedColorType::Rgb8)
-            .context("encoding a colour image")?;
-        let format = "rgb8; jpeg compressed bgr8".to_owned();
+        let jpeg = jpeg(image)?;
+        let format = JPEG_FORMAT.to_owned();
         let message = CompressedImage { header: header(stamp, frame), format, data: Bytes::new(&jpeg) };
         self.write(topic, CompressedImage::TYPE, stamp, &wire::encode(CompressedImage::TYPE, &message)?)
     }

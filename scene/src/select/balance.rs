@@ -80,7 +80,8 @@ mod tests {
 
     #[test]
     fn a_thing_weighs_as_much_as_it_is_relevant() {
-        let positions: Vec<[f32; 3]> = (0..20).map(|i| [if i < 10 { 0.1 } else { 3.1 }, 0.1, 0.01 * i as f32]).collect();
+        let positions: Vec<[f32; 3]> =
+            (0..20).map(|i| [if i < 10 { 0.1 } else { 3.1 }, 0.1, 0.01 * i as f32]).collect();
         let values: Vec<f32> = (0..20).map(|i| if i < 10 { 0.9 } else { 0.3 }).collect();
         let values = balanced(&values, &positions);
         let (likely, unlikely): (f32, f32) = (values[..10].iter().sum(), values[10..].iter().sum());
