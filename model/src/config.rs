@@ -238,7 +238,7 @@ impl ModelConfig {
             },
             image: view(3),
             depth: VisionConfig { layers: 1, ..view(2) },
-            text_tower: TextTowerConfig { width: 96, layers: 2, heads: 3, max_tokens: 48 },
+            text_tower: TextTowerConfig { width: 96, layers: 2, heads: 3, max_tokens: 160 },
             points: PointEncoderConfig::nano(),
             point_sample: PointSampleConfig::default(),
             embedding_width: 64,

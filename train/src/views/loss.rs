@@ -10,7 +10,7 @@ use burn::tensor::activation::{sigmoid, softmax};
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use vantage_model::{LEAST_PROBABILITY, Network, TEXT_WEIGHT_PRIOR};
+use vantage_model::{LEAST_PROBABILITY, Network, TEXT_WEIGHT_PRIOR, ViewWeights};
 use vantage_scene::balanced;
 
 use super::frozen::{FrozenQuestion, FrozenScene};
@@ -63,92 +63,142 @@ pub(super) fn view_losses(
     rng: Option<&mut ChaCha8Rng>,
 ) -> ViewLosses {
     let (n, p, v) = (questions.len(), scene.points(), scene.views());
-    let table = |data: Vec<f32>, rows: usize, columns: usize| {
-        Tensor::<2>::from_data(TensorData::new(data, [rows, columns]), device)
-    };
     let words: Vec<Vec<u32>> = questions.iter().map(|q| q.words.clone()).collect();
     let asked_for = network.embed_texts(&words, device);
-    let (text, clip_text) = (asked_for.text.clone(), asked_for.clip_text.clone());
     let points = scene.point_features(device);
-    let (image, clip_image) = network.embed_images(&scene.view_features(device));
-    let views_3d = network.embed_view_points(&points, &scene.visible, device);
 
-    // whether each point belongs to what is asked about; every object that does weighs alike, however few its points
-    let (mut own, mut weight) = (Vec::with_capacity(n * p), Vec::with_capacity(n * p));
-    for question in questions {
-        let asked = |o: i16| usize::try_from(o).ok().filter(|o| question.referents.contains(o));
-        let mut points_of: BTreeMap<usize, usize> = BTreeMap::new();
-        scene.point_object.iter().filter_map(|o| asked(*o)).for_each(|o| *points_of.entry(o).or_default() += 1);
-        let (objects, positives) = (points_of.len().max(1) as f32, points_of.values().sum::<usize>());
-        let given: BTreeSet<usize> = question.given.iter().flatten().map(|&i| i as usize).collect();
-        let negatives = (p - positives).max(1) as f32;
-        for (i, &object) in scene.point_object.iter().enumerate() {
-            let of_own = asked(object).and_then(|o| points_of.get(&o));
-            own.push(f32::from(u8::from(of_own.is_some())));
-            weight.push(match of_own {
-                // nothing is to be learned of what is given
-                _ if given.contains(&i) => 0.0,
-                Some(count) => POSITIVE_SHARE / (objects * *count as f32),
-                None => (1.0 - POSITIVE_SHARE) / negatives,
-            });
-        }
-    }
-    let (own, weight) = (table(own, n, p), table(weight, n, p));
+    let [own, weight] = relevance_targets(scene, questions).map(|data| table(data, [n, p], device));
     let given: Vec<Vec<Vec<u32>>> = questions.iter().map(|q| q.given.clone()).collect();
     let looked_at = network.relevance.points(&points, &scene.sample, &scene.bounds, device);
     let logits = network.relevance.forward(&asked_for.states, &looked_at, &given, device);
     let relevance_loss = cross_entropy(logits.clone(), own, weight);
 
-    // whether each view shows it
+    let (image, clip_image) = network.embed_images(&scene.view_features(device));
+    let views_3d = network.embed_view_points(&points, &scene.visible, device);
+    let cosines = Cosines {
+        to_points: asked_for.text.matmul(views_3d.clone().transpose()),
+        to_images: asked_for.clip_text.matmul(clip_image.transpose()),
+        images_to_points: image.matmul(views_3d.transpose()),
+    };
     let quality: Vec<f32> = questions
         .iter()
         .flat_map(|q| (0..v).map(move |view| (q, view)))
         .map(|(q, view)| scene.quality(view, q))
         .collect();
     let asked: Vec<f32> = questions.iter().map(|q| f32::from(u8::from(!q.referents.is_empty()))).collect();
-    let asked = table(asked, n, 1);
-    let good = table(quality.iter().map(|q| f32::from(u8::from(*q >= GOOD_QUALITY))).collect(), n, v);
-    let quality = table(quality, n, v);
-    let (to_points, to_images) = (text.matmul(views_3d.clone().transpose()), clip_text.matmul(clip_image.transpose()));
-    let contrast = network.contrast.val();
-    let scaled = |row: usize, cosines: Tensor<2>| {
-        let scale_bias = contrast.clone().narrow(0, row, 1);
-        cosines * scale_bias.clone().narrow(1, 0, 1).exp() + scale_bias.narrow(1, 1, 1)
-    };
-    let asked_views = asked.clone().expand([n, v]);
-    let eye = Tensor::<2>::eye(v, device);
-    // one pair belongs together against v - 1 that do not
-    let eye_weight = eye.clone().mul_scalar(v as f32 - 2.0) + 1.0;
-    let contrast_loss = cross_entropy(scaled(0, to_points.clone()), good.clone(), asked_views.clone())
-        + cross_entropy(scaled(1, to_images.clone()), good, asked_views)
-        + cross_entropy(scaled(2, image.clone().matmul(views_3d.clone().transpose())), eye, eye_weight) * 0.5;
+    let good = quality.iter().map(|q| f32::from(u8::from(*q >= GOOD_QUALITY))).collect();
+    let (asked, good) = (table(asked, [n, 1], device), table(good, [n, v], device));
+    let quality = table(quality, [n, v], device);
+    let contrast_loss = contrast_loss(network, &cosines, good, asked.clone().expand([n, v]));
 
-    // what the views chosen one after the other show
     let weights = network.view_head.weights();
-    let to_all_images = views_3d.matmul(image.mean_dim(0).transpose()).transpose();
-    let utility = standardised(to_points) * weights.text.clone()
-        + standardised(to_all_images) * weights.image
-        + standardised(to_images) * weights.clip;
+    let utility = standardised(cosines.to_points) * weights.text.clone()
+        + standardised(cosines.images_to_points.mean_dim(0)) * weights.image.clone()
+        + standardised(cosines.to_images) * weights.clip.clone();
+    let relevance = balanced_relevance(logits, scene, device);
+    let missed = missed_by_choice(&utility, relevance, &quality, &weights, scene, &mut Noise(rng));
+    let choice_loss = (missed * asked.clone()).sum() / asked.sum().clamp_min(1.0);
+    let prior = (weights.text - TEXT_WEIGHT_PRIOR).square().sum();
+
+    let total = relevance_loss.clone()
+        + contrast_loss.clone() * WEIGHT_CONTRAST
+        + choice_loss.clone() * WEIGHT_CHOICE
+        + prior * WEIGHT_PRIOR;
+    ViewLosses { total, parts: [relevance_loss, contrast_loss, choice_loss] }
+}
+
+/// A table of numbers, row by row.
+fn table(data: Vec<f32>, shape: [usize; 2], device: &Device) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(data, shape), device)
+}
+
+/// For each question and point, whether the point belongs to what is asked about, and its weight: every object that does weighs
+/// alike, however few its points, and nothing is to be learned of what the question gives.
+fn relevance_targets(scene: &FrozenScene, questions: &[FrozenQuestion]) -> [Vec<f32>; 2] {
+    let total = questions.len() * scene.points();
+    let (mut own, mut weight) = (Vec::with_capacity(total), Vec::with_capacity(total));
+    for question in questions {
+        let asked = |o: i16| usize::try_from(o).ok().filter(|o| question.referents.contains(o));
+        let mut points_of: BTreeMap<usize, usize> = BTreeMap::new();
+        scene.point_object.iter().filter_map(|o| asked(*o)).for_each(|o| *points_of.entry(o).or_default() += 1);
+        let (objects, positives) = (points_of.len().max(1) as f32, points_of.values().sum::<usize>());
+        let negatives = (scene.points() - positives).max(1) as f32;
+        let given: BTreeSet<usize> = question.given.iter().flatten().map(|&i| i as usize).collect();
+        for (i, &object) in scene.point_object.iter().enumerate() {
+            let of_own = asked(object).and_then(|o| points_of.get(&o));
+            own.push(f32::from(u8::from(of_own.is_some())));
+            weight.push(match of_own {
+                _ if given.contains(&i) => 0.0,
+                Some(count) => POSITIVE_SHARE / (objects * *count as f32),
+                None => (1.0 - POSITIVE_SHARE) / negatives,
+            });
+        }
+    }
+    [own, weight]
+}
+
+/// What the scores are made of.
+struct Cosines {
+    /// Of questions and what views see in 3D, `[questions, views]`.
+    to_points: Tensor<2>,
+    /// Of questions and pictures, `[questions, views]`.
+    to_images: Tensor<2>,
+    /// Of pictures and what views see in 3D, `[views, views]`.
+    images_to_points: Tensor<2>,
+}
+
+/// Whether each view shows what is asked about (`good`, where `asked` is 1), and which picture belongs to what is seen in 3D.
+fn contrast_loss(network: &Network, cosines: &Cosines, good: Tensor<2>, asked: Tensor<2>) -> Tensor<1> {
+    let contrast = network.contrast.val();
+    let scaled = |row: usize, cosines: &Tensor<2>| {
+        let scale_bias = contrast.clone().narrow(0, row, 1);
+        cosines.clone() * scale_bias.clone().narrow(1, 0, 1).exp() + scale_bias.narrow(1, 1, 1)
+    };
+    let views = good.dims()[1];
+    let eye = Tensor::<2>::eye(views, &good.device());
+    // one pair belongs together against all but one that do not
+    let eye_weight = eye.clone().mul_scalar(views as f32 - 2.0) + 1.0;
+    cross_entropy(scaled(0, &cosines.to_points), good.clone(), asked.clone())
+        + cross_entropy(scaled(1, &cosines.to_images), good, asked)
+        + cross_entropy(scaled(2, &cosines.images_to_points), eye, eye_weight) * 0.5
+}
+
+/// The share of each point in what a question is about, `[questions, points]`, as where a robot chooses: small things weigh as
+/// much as large ones. What that balance depends on has no gradient.
+fn balanced_relevance(logits: Tensor<2>, scene: &FrozenScene, device: &Device) -> Tensor<2> {
+    let shape = logits.dims();
     let counted = 1.0 / (1.0 - LEAST_PROBABILITY);
     let relevance = ((sigmoid(logits) - LEAST_PROBABILITY) * counted).clamp_min(0.0);
-    // as where a robot chooses: small things weigh as much as large ones; what that depends on has no gradient
     let found: Vec<f32> = relevance.clone().into_data().iter::<f32>().collect();
-    let factors = found.chunks(p.max(1)).flat_map(|values| {
+    let factors = found.chunks(shape[1].max(1)).flat_map(|values| {
         let balanced = balanced(values, &scene.sample.positions);
         values.iter().zip(balanced).map(|(value, b)| if *value > 0.0 { b / value } else { 0.0 }).collect::<Vec<f32>>()
     });
-    let relevance = relevance * table(factors.collect(), n, p) + 1.0e-4;
-    let relevance = relevance.clone() / relevance.sum_dim(1);
+    let relevance = relevance * table(factors.collect(), shape, device) + 1.0e-4;
+    relevance.clone() / relevance.sum_dim(1)
+}
+
+/// How much of what is asked about the views miss that are chosen one after the other, the mean over the rounds,
+/// `[questions, 1]`. `utility`, `quality`: `[questions, views]`; `relevance`: `[questions, points]`.
+fn missed_by_choice(
+    utility: &Tensor<2>,
+    relevance: Tensor<2>,
+    quality: &Tensor<2>,
+    weights: &ViewWeights,
+    scene: &FrozenScene,
+    noise: &mut Noise<'_>,
+) -> Tensor<2> {
+    let device = &utility.device();
+    let ([n, v], p) = (utility.dims(), scene.points());
     let marks = |lists: &[Vec<u32>]| {
         let mut marks = vec![0.0f32; v * p];
         for (row, list) in marks.chunks_mut(p.max(1)).zip(lists) {
             list.iter().for_each(|&i| row[i as usize] = 1.0);
         }
-        table(marks, v, p)
+        table(marks, [v, p], device)
     };
     let (sees, sees_well) = (marks(&scene.visible), marks(&scene.well));
     let sizes = sees.clone().sum_dim(1).clamp_min(1.0).transpose();
-    let mut noise = Noise(rng);
     let (mut covered, mut covered_well) = (Tensor::<2>::zeros([n, p], device), Tensor::<2>::zeros([n, p], device));
     let mut missing = Tensor::<2>::ones([n, 1], device);
     let mut taken = Tensor::<2>::zeros([n, v], device);
@@ -161,7 +211,7 @@ pub(super) fn view_losses(
         let new = (new_of(&covered, &sees) + new_of(&covered_well, &sees_well)).mul_scalar(0.5);
         let seen = covered.clone().matmul(sees.clone().transpose()) / sizes.clone();
         let gain = utility.clone() + new * weights.new.clone() - seen * weights.seen.clone();
-        let gain = gain - taken.clone().mul_scalar(OUT) + table(noise.gumbel(n * v), n, v);
+        let gain = gain - taken.clone().mul_scalar(OUT) + table(noise.gumbel(n * v), [n, v], device);
         let soft = softmax(gain.div_scalar(TEMPERATURE), 1);
         let fixed = soft.clone().detach();
         let hard = fixed.clone().greater_equal(fixed.clone().max_dim(1).expand([n, v])).float();
@@ -175,15 +225,7 @@ pub(super) fn view_losses(
             covered_well = (covered_well.clone().neg() + 1.0) * chosen.matmul(sees_well.clone()) + covered_well;
         }
     }
-    let count = asked.clone().sum().clamp_min(1.0);
-    let choice_loss = (sum.div_scalar(rounds as f32) * asked).sum() / count;
-    let prior = (weights.text - TEXT_WEIGHT_PRIOR).square().sum();
-
-    let total = relevance_loss.clone()
-        + contrast_loss.clone() * WEIGHT_CONTRAST
-        + choice_loss.clone() * WEIGHT_CHOICE
-        + prior * WEIGHT_PRIOR;
-    ViewLosses { total, parts: [relevance_loss, contrast_loss, choice_loss] }
+    sum.div_scalar(rounds as f32)
 }
 
 /// Draws of the standard Gumbel distribution; zeros without a generator.
