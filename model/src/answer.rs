@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use vantage_scene::{Aabb, OrientedBox, PointOfInterest, ViewScores};
 
@@ -115,6 +115,10 @@ pub struct AskOptions {
     /// Views given to the decoder. `None`: at most as many as the model was trained with, and with [`ViewStrategy::Utility`] no
     /// more than newly show some of what the question is about; in mode `lift` [`DEFAULT_VIEWS`](crate::lift::DEFAULT_VIEWS).
     pub max_views: Option<usize>,
+    /// How long encoding and reading the views may take, by what a view took last; fewer are chosen where more would take longer,
+    /// never fewer than one. The first question of a process has nothing to go by. Mode `lift`, [`ViewStrategy::All`] and
+    /// [`ViewStrategy::Given`] do without it.
+    pub view_budget: Option<Duration>,
     /// Most tokens to generate; in `lift` of each view.
     pub max_tokens: usize,
     /// No token is begun after this; what was written until then is the answer, as when the tokens are spent.
@@ -135,6 +139,7 @@ impl Default for AskOptions {
     fn default() -> Self {
         Self {
             max_views: None,
+            view_budget: None,
             max_tokens: 320,
             deadline: None,
             guided: true,

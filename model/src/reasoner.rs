@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -45,6 +45,8 @@ pub struct Reasoner {
     views: BTreeMap<u32, CachedView>,
     scene: Option<SceneCache>,
     registry: ObjectRegistry,
+    /// What encoding and reading a view took last.
+    view_time: Option<Duration>,
 }
 
 /// What is kept of a keyframe; the image side never changes once stored.
@@ -141,6 +143,7 @@ impl Reasoner {
             views: BTreeMap::new(),
             scene: None,
             registry: ObjectRegistry::default(),
+            view_time: None,
         })
     }
 
@@ -293,7 +296,8 @@ impl Reasoner {
         let Some(cache) = &self.scene else { return Err(ModelError::EmptyScene) };
         let words = self.tokenizer.encode(question)?;
         let embedded = self.network.embed_texts(&[words], &self.device);
-        let choice = cache.candidates.choose(&self.network, question, &embedded, options, &self.device);
+        let most = options.view_budget.zip(self.view_time).map(|(budget, one)| views_within(budget, one));
+        let choice = cache.candidates.choose(&self.network, question, &embedded, options, most, &self.device);
         let total_ms = millis(start);
         Ok((choice, Latency { select_ms: total_ms - encode_ms, encode_ms, total_ms, ..Latency::default() }))
     }
@@ -309,6 +313,7 @@ impl Reasoner {
             read.kv.truncate(read.tokens);
             return Ok(read);
         }
+        let start = Instant::now();
         let inputs: Vec<&ViewInput> =
             shown.iter().filter_map(|id| self.views.get(id).map(|cached| &cached.input)).collect();
         let scene_input = SceneInput { points: &cache.sample, bounds: &cache.bounds, views: &inputs };
@@ -324,6 +329,9 @@ impl Reasoner {
         let tokens = tokens_of(tokens, points, encoders).ok_or(ModelError::EmptyScene)?;
         let count = tokens.dims()[1];
         let kv = self.network.read_scenes(tokens, &[count], count + room);
+        if let Ok(views @ 1..) = u32::try_from(inputs.len()) {
+            self.view_time = Some(start.elapsed() / views);
+        }
         Ok(ReadScene { views: shown, encoders, kv, tokens: count })
     }
 
@@ -414,6 +422,24 @@ fn tokens_of(tokens: Tensor<3>, points: usize, encoders: Encoders) -> Option<Ten
     (!kept.is_empty()).then(|| Tensor::cat(kept, 1))
 }
 
+/// How many views of `one` each fit into `budget`; at least one.
+fn views_within(budget: Duration, one: Duration) -> usize {
+    let views = budget.as_nanos() / one.as_nanos().max(1);
+    usize::try_from(views).unwrap_or(usize::MAX).max(1)
+}
+
 fn millis(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_views_as_fit_but_one_at_least() {
+        let ms = Duration::from_millis;
+        assert_eq!([0, 9, 10, 35].map(|budget| views_within(ms(budget), ms(10))), [1, 1, 1, 3]);
+        assert!(views_within(ms(1), Duration::ZERO) >= 1_000_000);
+    }
 }

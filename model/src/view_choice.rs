@@ -94,13 +94,15 @@ impl Candidates {
         }
     }
 
-    /// Scores all candidates against the one question, `text` as `question` embeds it, and chooses as `options` say.
+    /// Scores all candidates against the one question, `text` as `question` embeds it, and chooses as `options` say, but no more
+    /// than `most`.
     pub(crate) fn choose(
         &self,
         network: &Network,
         text: &str,
         question: &TextEmbeddings,
         options: &AskOptions,
+        most: Option<usize>,
         device: &Device,
     ) -> Choice {
         let given = points_given(text, &self.bounds, &self.positions);
@@ -112,7 +114,7 @@ impl Candidates {
         let scores = self.table.scores(&query, &self.weights);
         let utilities: Vec<f32> = scores.iter().map(|s| s.utility).collect();
         let all = scores.len();
-        let count = options.max_views.unwrap_or(self.default_views).min(all);
+        let count = options.max_views.unwrap_or(self.default_views).min(most.unwrap_or(usize::MAX)).min(all);
         let min_new = if options.max_views.is_some() { 0.0 } else { LEAST_NEW_SHARE };
         let sets = self.table.sets();
         let alone = gains_alone(&utilities, sets, &relevance, &self.diversity);

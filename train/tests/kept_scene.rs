@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use vantage_model::{AskOptions, DeviceChoice, Reasoner, ViewStrategy};
 use vantage_train::dataset::make_scene;
@@ -42,4 +43,20 @@ fn a_scene_that_is_kept_gives_the_answers_of_one_that_is_read_anew() {
     assert_eq!(one.raw, fresh.raw);
     asked.reset();
     assert_eq!(asked.kept_scene_tokens(), 0);
+}
+
+#[test]
+fn a_budget_leaves_as_many_views_as_it_has_time_for() {
+    let (scene, _) = make_scene(&generate(71, &RoomConfig::of(Difficulty::Easy)), &RecordConfig::default()).unwrap();
+    let mut asked = Reasoner::embedded(&DeviceChoice::Cpu.open().unwrap()).unwrap();
+    let mut views = |view_budget| {
+        let options = AskOptions { max_views: Some(3), view_budget, ..AskOptions::default() };
+        let answer = asked.ask(&scene, "where can I sit?", &options, &mut |_| ControlFlow::Continue(())).unwrap();
+        answer.views.len()
+    };
+    // before anything was measured, and where time is plenty, all that were asked for
+    assert_eq!(views(Some(Duration::from_nanos(1))), 3);
+    assert_eq!(views(Some(Duration::from_nanos(1))), 1);
+    assert_eq!(views(Some(Duration::from_secs(3600))), 3);
+    assert_eq!(views(None), 3);
 }

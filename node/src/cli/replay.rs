@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -59,6 +60,9 @@ pub(crate) struct Settings {
     /// Views given to the model; its own number when left out.
     #[arg(long)]
     pub(crate) views: Option<NonZeroUsize>,
+    /// Milliseconds that encoding and reading the views may take, by what a view took last: fewer are chosen where more would take longer. What is chosen then depends on the machine.
+    #[arg(long, value_name = "MS")]
+    pub(crate) view_budget: Option<u32>,
     /// How views are chosen: utility, or blind to the question uniform, random, ring, coverage or all.
     #[arg(long, default_value = "utility")]
     pub(crate) strategy: ViewStrategy,
@@ -122,6 +126,7 @@ impl Settings {
     fn ask_options(&self) -> AskOptions {
         AskOptions {
             max_views: self.views.map(NonZeroUsize::get),
+            view_budget: self.view_budget.map(|ms| Duration::from_millis(ms.into())),
             max_tokens: self.max_tokens as usize,
             strategy: self.strategy.clone(),
             ..AskOptions::default()

@@ -75,6 +75,7 @@ const PARAMETERS: &[Parameter] = &[
     Parameter { name: "device", kind: Kind::Text { default: "auto" } },
     Parameter { name: "mode", kind: Kind::Choice { default: "auto", others: &["r1", "lift"] } },
     Parameter { name: "max_views", kind: Kind::Integer { default: 0, min: 0, max: 64 } },
+    Parameter { name: "view_budget", kind: Kind::Double { default: 0.0, min: 0.0, max: 3600.0 } },
     Parameter {
         name: "view_strategy",
         kind: Kind::Choice { default: "utility", others: &["uniform", "random", "ring", "coverage", "all"] },
@@ -195,6 +196,7 @@ impl Settings {
         let strategy = text("view_strategy").parse::<ViewStrategy>().unwrap_or_default();
         let ask = AskOptions {
             max_views: Some(integer("max_views")).filter(|n| *n > 0),
+            view_budget: Some(Duration::from_secs_f64(double("view_budget"))).filter(|budget| !budget.is_zero()),
             max_tokens: integer("max_tokens"),
             strategy,
             ..AskOptions::default()
