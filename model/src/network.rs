@@ -254,6 +254,11 @@ impl Network {
         }
     }
 
+    /// The likeliest class of each fine point, by its place in the configuration's `point_classes`.
+    pub fn point_kinds(&self, points: &PointFeatures) -> Vec<u32> {
+        self.point_classifier.forward(points.fine.clone()).argmax(1).into_data().iter::<u32>().collect()
+    }
+
     /// Boxes for hidden states at `<obj>`, `[scenes, queries, width]`.
     pub fn boxes(&self, queries: Tensor<3>, points: &PaddedPoints) -> BoxPrediction {
         self.box_decoder.forward(queries, points)

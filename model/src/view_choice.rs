@@ -4,9 +4,9 @@ use burn::tensor::Device;
 use burn::tensor::activation::sigmoid;
 use nalgebra::Isometry3;
 use vantage_scene::{
-    Aabb, Diversity, Keyframe, Pick, QueryEmbeddings, Relevance, Stop, UtilityWeights, ViewEmbeddings, ViewTable,
-    VisibleSets, balanced, gains_alone, seen_well, select_by_coverage, select_greedy, select_random, select_ring,
-    select_uniform,
+    Aabb, Diversity, Goal, Keyframe, Pick, PointViews, QueryEmbeddings, Shown, Stop, UtilityWeights, ViewEmbeddings,
+    ViewTable, VisibleSets, gains_alone, patch_pixels, select_by_coverage, select_greedy, select_random, select_ring,
+    select_uniform, things,
 };
 
 use crate::answer::{AskOptions, SelectedView, ViewStrategy};
@@ -15,7 +15,8 @@ use crate::pointing::rows;
 use crate::points::{PointFeatures, PointSample};
 use crate::relevance::{RelevancePoints, points_given};
 
-/// Where no number is asked for, the choice ends before a view that newly shows less than this share of what the question is about.
+/// Where no number is asked for, the choice ends before a view that newly shows, or shows better, less than this share of what the
+/// question is about.
 const LEAST_NEW_SHARE: f32 = 0.05;
 
 /// What is less likely than this to be what a question is about counts for nothing.
@@ -36,6 +37,10 @@ pub(crate) struct Candidates {
     bounds: Aabb,
     /// Where these are, metres.
     positions: Vec<[f32; 3]>,
+    /// The thing that each point is of.
+    things: Vec<u32>,
+    /// The keyframes that see each point.
+    point_views: PointViews,
     weights: UtilityWeights,
     diversity: Diversity,
     /// For each sampled point, the keyframes that see it.
@@ -71,8 +76,8 @@ impl Candidates {
         let points = features.fine.dims()[0];
         let origins: Vec<[f32; 3]> = keyframes.iter().map(|k| k.frame.optical_center()).collect();
         let mut sets = VisibleSets::new(points);
-        let well = seen_well(visible, &origins, &sample.positions, &sample.normals());
-        visible.iter().zip(&well).for_each(|(list, well)| sets.push(list, well));
+        visible.iter().for_each(|list| sets.push(list));
+        let pixels = patch_pixels(visible, &origins, &sample.positions, &sample.normals());
         let mut seen_by = vec![0u32; points];
         for &point in visible.iter().flatten() {
             if let Some(count) = seen_by.get_mut(point as usize) {
@@ -87,6 +92,8 @@ impl Candidates {
             points: (points > 0).then(|| network.relevance.points(features, sample, bounds, device)),
             bounds: *bounds,
             positions: sample.positions.clone(),
+            things: things(&sample.positions, &network.point_kinds(features)),
+            point_views: PointViews::new(points, visible, &pixels),
             weights,
             diversity,
             seen_by,
@@ -108,7 +115,7 @@ impl Candidates {
         let given = points_given(text, &self.bounds, &self.positions);
         let probabilities = self.probabilities(network, question, given, device);
         let values: Vec<f32> = probabilities.iter().map(|p| relevance_of(*p)).collect();
-        let relevance = Relevance::in_detail(&balanced(&values, &self.positions));
+        let shown = Shown::new(&values, &self.things, &self.point_views);
         let (text, clip_text) = (rows(question.text.clone()).concat(), rows(question.clip_text.clone()).concat());
         let query = QueryEmbeddings { text: &text, clip_text: &clip_text };
         let scores = self.table.scores(&query, &self.weights);
@@ -117,12 +124,12 @@ impl Candidates {
         let count = options.max_views.unwrap_or(self.default_views).min(most.unwrap_or(usize::MAX)).min(all);
         let min_new = if options.max_views.is_some() { 0.0 } else { LEAST_NEW_SHARE };
         let sets = self.table.sets();
-        let alone = gains_alone(&utilities, sets, &relevance, &self.diversity);
+        let alone = gains_alone(&utilities, sets, Goal::Things(&shown), &self.diversity);
         let picked = |views: Vec<usize>| views.into_iter().map(|view| alone[view]).collect();
         let chosen: Vec<Pick> = match &options.strategy {
             ViewStrategy::Utility => {
                 let stop = Stop { max_views: count, min_new };
-                select_greedy(&utilities, sets, &relevance, &self.diversity, &stop)
+                select_greedy(&utilities, sets, Goal::Things(&shown), &self.diversity, &stop)
             }
             ViewStrategy::Coverage => picked(select_by_coverage(sets, count)),
             strategy => picked(without_scores(strategy, &self.keyframes, &self.poses, count)),

@@ -26,16 +26,16 @@ const WELL_SHARE: f32 = 0.5;
 /// Least cosine of a surface's normal with the line of sight: normals are not exact, and no surface is without pixels.
 const LEAST_COSINE: f32 = 0.1;
 
-/// Of the points that each view sees, those that it shows well. `visible[v]`: indices of the points that view v sees, from the
-/// optical centre `origins[v]`; `normals`: one a point, unit length, or zero where unknown.
+/// How many pixels each view spends on each point that it sees, up to a factor that all share. `visible[v]`: indices of the points
+/// that view v sees, from the optical centre `origins[v]`; `normals`: one a point, unit length, or zero where unknown.
 ///
 /// A surface patch takes pixels by the cosine of its normal with the line of sight over the square of its distance.
-pub fn seen_well(
+pub fn patch_pixels(
     visible: &[Vec<u32>],
     origins: &[[f32; 3]],
     positions: &[[f32; 3]],
     normals: &[[f32; 3]],
-) -> Vec<Vec<u32>> {
+) -> Vec<Vec<f32>> {
     let pixels = |origin: &[f32; 3], i: u32| {
         let (Some(p), Some(n)) = (positions.get(i as usize), normals.get(i as usize)) else { return 0.0 };
         let sight: [f32; 3] = std::array::from_fn(|k| p[k] - origin[k]);
@@ -43,22 +43,32 @@ pub fn seen_well(
         let cosine = sight.iter().zip(n).map(|(a, b)| a * b).sum::<f32>().abs() / square.sqrt();
         cosine.max(LEAST_COSINE) / square
     };
+    let of_view = |(list, origin): (&Vec<u32>, &[f32; 3])| list.iter().map(|&i| pixels(origin, i)).collect();
+    let mut all: Vec<Vec<f32>> = visible.iter().zip(origins).map(of_view).collect();
+    all.resize(visible.len(), Vec::new());
+    all
+}
+
+/// Of the points that each view sees, those that it shows well: with at least half of the pixels that the best view spends on
+/// them. Arguments as of [`patch_pixels`].
+pub fn seen_well(
+    visible: &[Vec<u32>],
+    origins: &[[f32; 3]],
+    positions: &[[f32; 3]],
+    normals: &[[f32; 3]],
+) -> Vec<Vec<u32>> {
+    let pixels = patch_pixels(visible, origins, positions, normals);
     let mut best = vec![0.0f32; positions.len()];
-    for (list, origin) in visible.iter().zip(origins) {
-        for &i in list {
-            if let Some(best) = best.get_mut(i as usize) {
-                *best = best.max(pixels(origin, i));
-            }
+    for (i, amount) in visible.iter().zip(&pixels).flat_map(|(list, amounts)| list.iter().zip(amounts)) {
+        if let Some(best) = best.get_mut(*i as usize) {
+            *best = best.max(*amount);
         }
     }
-    let well = |origin: &[f32; 3], i: u32| best.get(i as usize).is_some_and(|b| pixels(origin, i) >= WELL_SHARE * b);
-    let mut lists: Vec<Vec<u32>> = visible
-        .iter()
-        .zip(origins)
-        .map(|(list, origin)| list.iter().copied().filter(|&i| well(origin, i)).collect())
-        .collect();
-    lists.resize(visible.len(), Vec::new());
-    lists
+    let well = |i: u32, amount: f32| best.get(i as usize).is_some_and(|b| amount >= WELL_SHARE * b);
+    let of_view = |(list, amounts): (&Vec<u32>, &Vec<f32>)| {
+        list.iter().zip(amounts).filter(|(i, amount)| well(**i, **amount)).map(|(i, _)| *i).collect()
+    };
+    visible.iter().zip(&pixels).map(of_view).collect()
 }
 
 /// Bits of one coordinate in a [`CellKey`].

@@ -7,8 +7,8 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::greedy::{Diversity, Stop, select_greedy};
-use super::visible::{Relevance, VisibleSets};
+use super::greedy::{Diversity, Goal, Stop, select_greedy};
+use super::visible::VisibleSets;
 
 /// `count` of the candidates at even distances in time, the first and the last among them.
 pub fn select_uniform(candidates: usize, count: usize) -> Vec<usize> {
@@ -53,10 +53,9 @@ pub fn select_ring(world_from_camera: &[Isometry3<f64>], count: usize) -> Vec<us
 
 /// `count` views that together see most points, greedily, as Video-3D LLM (arXiv 2412.00493) chooses frames by voxels.
 pub fn select_by_coverage(sets: &VisibleSets, count: usize) -> Vec<usize> {
-    let everything = Relevance::uniform(sets.points());
     let diversity = Diversity { new: 1.0, seen: 0.0 };
     let stop = Stop { max_views: count, min_new: 0.0 };
-    let picks = select_greedy(&vec![0.0; sets.len()], sets, &everything, &diversity, &stop);
+    let picks = select_greedy(&vec![0.0; sets.len()], sets, Goal::Points, &diversity, &stop);
     picks.into_iter().map(|pick| pick.view).collect()
 }
 
@@ -104,7 +103,7 @@ mod tests {
     fn coverage_takes_what_adds_most() {
         let mut sets = VisibleSets::new(12);
         for list in [vec![0, 1, 2, 3], vec![2, 3, 4, 5, 6], vec![0, 1], vec![7, 8]] {
-            sets.push(&list, &[]);
+            sets.push(&list);
         }
         assert_eq!(select_by_coverage(&sets, 3), [1, 0, 3]);
     }

@@ -7,10 +7,12 @@ mod balance;
 mod baselines;
 mod greedy;
 mod scores;
+mod things;
 mod visible;
 
 pub use balance::balanced;
 pub use baselines::{select_by_coverage, select_random, select_ring, select_uniform};
-pub use greedy::{Diversity, Pick, Stop, gains_alone, select_greedy};
+pub use greedy::{Diversity, Goal, Pick, Stop, gains_alone, select_greedy};
 pub use scores::{QueryEmbeddings, UtilityWeights, ViewEmbeddings, ViewScores, ViewTable};
-pub use visible::{Relevance, VisibleSets};
+pub use things::{PointViews, Shown, things};
+pub use visible::VisibleSets;

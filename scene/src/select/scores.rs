@@ -168,7 +168,7 @@ mod tests {
 
     fn table(views: &[ViewEmbeddings]) -> ViewTable {
         let mut sets = VisibleSets::new(4);
-        views.iter().for_each(|_| sets.push(&[], &[]));
+        views.iter().for_each(|_| sets.push(&[]));
         ViewTable::new(views, sets)
     }
 

@@ -15,7 +15,7 @@ use serde::Serialize;
 use vantage_model::measure::RelevanceWork;
 use vantage_model::{DeviceChoice, Reasoner};
 use vantage_scene::{
-    Diversity, QueryEmbeddings, Relevance, Stop, UtilityWeights, ViewEmbeddings, ViewTable, VisibleSets, balanced,
+    Diversity, Goal, PointViews, QueryEmbeddings, Shown, Stop, UtilityWeights, ViewEmbeddings, ViewTable, VisibleSets,
     select_greedy,
 };
 
@@ -26,6 +26,8 @@ use crate::sink::stdout;
 const SEEN: usize = 500;
 /// A question is about this many points.
 const RELEVANT: usize = 60;
+/// Points of a thing.
+const THING: u32 = 30;
 const VIEWS: usize = 6;
 /// Tokens of a question.
 const WORDS: usize = 24;
@@ -86,18 +88,21 @@ fn measure(work: &RelevanceWork, keyframes: u32, questions: u32) -> Measured {
     let (points, width) = (work.points(), work.embedding_width());
     let mut sets = VisibleSets::new(points);
     let mut views = Vec::with_capacity(keyframes as usize);
+    let (mut visible, mut pixels): (Vec<Vec<u32>>, Vec<Vec<f32>>) = (Vec::new(), Vec::new());
     for _ in 0..keyframes {
         let first = rng.random_range(0..points as u32);
         let seen: Vec<u32> = (0..rng.random_range(1..SEEN as u32)).map(|i| (first + i) % points as u32).collect();
-        let well: Vec<u32> = seen.iter().copied().step_by(2).collect();
-        sets.push(&seen, &well);
+        sets.push(&seen);
+        pixels.push(seen.iter().map(|_| rng.random_range(0.05f32..4.0)).collect());
+        visible.push(seen);
         let mut unit = || unit_vector(width, &mut rng);
         views.push(ViewEmbeddings { image: unit(), points: unit(), clip_image: unit() });
     }
     let table = ViewTable::new(&views, sets);
     drop(views);
-    let positions: Vec<[f32; 3]> =
-        (0..points).map(|_| [8.0, 6.0, 2.5].map(|side| rng.random_range(0.0..side))).collect();
+    let point_views = PointViews::new(points, &visible, &pixels);
+    let things: Vec<u32> = (0..points as u32).map(|i| i / THING).collect();
+    drop((visible, pixels));
     let mut times: Vec<f64> = (0..questions)
         .map(|_| {
             let (text, clip_text) = (unit_vector(width, &mut rng), unit_vector(width, &mut rng));
@@ -113,8 +118,8 @@ fn measure(work: &RelevanceWork, keyframes: u32, questions: u32) -> Measured {
             let values: Vec<f32> =
                 judged.iter().enumerate().map(|(i, p)| if found(i) { 0.9 + 0.1 * p } else { -p }).collect();
             let stop = Stop { max_views: VIEWS, min_new: 0.0 };
-            let relevance = Relevance::in_detail(&balanced(&values, &positions));
-            let picks = select_greedy(&utilities, table.sets(), &relevance, &Diversity::default(), &stop);
+            let shown = Shown::new(&values, &things, &point_views);
+            let picks = select_greedy(&utilities, table.sets(), Goal::Things(&shown), &Diversity::default(), &stop);
             black_box(picks);
             start.elapsed().as_secs_f64() * 1e3
         })
@@ -126,7 +131,7 @@ fn measure(work: &RelevanceWork, keyframes: u32, questions: u32) -> Measured {
         ms: median(&mut times),
         longest_ms,
         questions,
-        bytes_per_keyframe: table.bytes() / keyframes as usize,
+        bytes_per_keyframe: (table.bytes() + point_views.bytes()) / keyframes as usize,
     }
 }
 
