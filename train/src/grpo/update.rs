@@ -328,6 +328,7 @@ mod tests {
             tokens: prompt.to_vec(),
             prompt: prompt.len(),
             words: prompt.to_vec(),
+            given: Vec::new(),
             objects: Vec::new(),
             referents: vec![0],
             answers: Vec::new(),

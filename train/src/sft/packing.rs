@@ -95,6 +95,7 @@ mod tests {
             tokens: (0..length as u32).collect(),
             prompt: 1,
             words: Vec::new(),
+            given: Vec::new(),
             objects: Vec::new(),
             referents: Vec::new(),
             answers: Vec::new(),
