@@ -340,22 +340,26 @@ mod tests {
         (network, points)
     }
 
-    fn log_odds(texts: &[Vec<u32>], given: &[Vec<Vec<u32>>], device: &Device) -> Vec<Vec<f32>> {
-        let (network, points) = network(device);
+    fn log_odds(
+        (network, points): &(Network, RelevancePoints),
+        texts: &[Vec<u32>],
+        given: &[Vec<Vec<u32>>],
+    ) -> Vec<Vec<f32>> {
+        let device = &Device::flex();
         let states = network.embed_texts(texts, device).states;
-        let table = network.relevance.forward(&states, &points, given, device);
+        let table = network.relevance.forward(&states, points, given, device);
         assert_eq!(table.dims(), [texts.len(), POINTS]);
         crate::pointing::rows(table)
     }
 
     #[test]
     fn a_question_is_judged_alike_alone_and_beside_longer_ones() {
-        let device = Device::flex();
+        let judge = network(&Device::flex());
         let texts = [vec![4, 9, 7], (5..25).collect(), vec![8, 2, 3, 9, 30]];
         let given = [vec![vec![1, 4]], Vec::new(), vec![vec![7], vec![2, 3, 5]]];
-        let together = log_odds(&texts, &given, &device);
+        let together = log_odds(&judge, &texts, &given);
         for (i, own) in together.iter().enumerate() {
-            let alone = log_odds(&texts[i..=i], &given[i..=i], &device);
+            let alone = log_odds(&judge, &texts[i..=i], &given[i..=i]);
             let most = own.iter().zip(&alone[0]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(most < 1e-4, "text {i}: {most}");
         }
@@ -364,9 +368,9 @@ mod tests {
 
     #[test]
     fn what_a_question_gives_is_sure_and_tells_about_the_rest() {
-        let device = Device::flex();
+        let judge = network(&Device::flex());
         let texts = [vec![4, 9, 7]];
-        let [without, with] = [Vec::new(), vec![vec![1, 4]]].map(|given| log_odds(&texts, &[given], &device).concat());
+        let [without, with] = [Vec::new(), vec![vec![1, 4]]].map(|given| log_odds(&judge, &texts, &[given]).concat());
         assert_eq!([with[1], with[4]], [MAX_LOG_ODDS; 2]);
         assert!(without.iter().all(|x| x.is_finite() && *x < MAX_LOG_ODDS));
         assert!(without.iter().zip(&with).enumerate().all(|(i, (a, b))| i == 1 || i == 4 || a != b));
