@@ -4,9 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use vantage_scene::{Aabb, OrientedBox, PointOfInterest, ViewScores};
+use vantage_scene::{Aabb, Keyframe, OrientedBox, PointOfInterest, RgbdFrame, ViewScores};
 
 use crate::error::ModelError;
+use crate::rendered::MapView;
 
 /// Longest question, characters; its tokens attend to each other, so that the cost grows with the square.
 const MAX_QUESTION_CHARACTERS: usize = 2000;
@@ -127,6 +128,9 @@ pub struct AskOptions {
     pub guided: bool,
     /// How views are chosen.
     pub strategy: ViewStrategy,
+    /// Choose among views of the map too, rendered from above, from its upper corners and from around what the question is about.
+    /// They cost time with every question; mode `lift`, and strategies that are blind to the question, do without them.
+    pub map_views: bool,
     /// What the decoder reads; for ablations. Mode `lift` does without it.
     pub encoders: Encoders,
     /// 0 takes the likeliest token each time.
@@ -144,6 +148,7 @@ impl Default for AskOptions {
             deadline: None,
             guided: true,
             strategy: ViewStrategy::Utility,
+            map_views: false,
             encoders: Encoders::default(),
             temperature: 0.0,
             seed: 0,
@@ -168,6 +173,8 @@ pub struct Answer {
     pub views: Vec<SelectedView>,
     /// All views that could have been chosen, in the order of time; empty in mode `lift`.
     pub candidates: Vec<SelectedView>,
+    /// The views of the map among these; empty unless asked for.
+    pub map_views: Vec<MapView>,
     /// How likely the scene shows what the question is about: the likeliest of its points, 0 to 1. `None` in mode `lift`.
     pub confidence: Option<f32>,
     /// The points that are likelier what the question is about than not, by this likelihood; empty in mode `lift`.
@@ -180,17 +187,72 @@ pub struct Answer {
     pub latency: Latency,
 }
 
+/// Which view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ViewId {
+    /// What a camera saw, by the keyframe's id.
+    Keyframe(u32),
+    /// What the map shows, by the place among the answer's `map_views`.
+    Map(usize),
+}
+
+impl ViewId {
+    /// The keyframe's id; `None` for a view of the map.
+    pub fn keyframe(self) -> Option<u32> {
+        match self {
+            Self::Keyframe(id) => Some(id),
+            Self::Map(_) => None,
+        }
+    }
+
+    /// What this view saw; `None` where it is among neither.
+    pub fn frame<'a>(self, keyframes: &'a [Keyframe], map_views: &'a [MapView]) -> Option<&'a RgbdFrame> {
+        match self {
+            Self::Keyframe(id) => keyframes.iter().find(|k| k.id == id).map(|k| &k.frame),
+            Self::Map(place) => map_views.get(place).map(|view| &view.frame),
+        }
+    }
+
+    /// Its name for people, such as `keyframe 4` or `map from above`.
+    pub fn name(self, map_views: &[MapView]) -> String {
+        match self {
+            Self::Keyframe(id) => format!("keyframe {id}"),
+            Self::Map(place) => {
+                map_views.get(place).map_or_else(|| "map".to_owned(), |view| format!("map from {}", view.place))
+            }
+        }
+    }
+}
+
+/// The views for a question, without its answer.
+#[derive(Debug, Clone, Default)]
+pub struct ViewChoice {
+    /// As of [`Answer::views`].
+    pub chosen: Vec<SelectedView>,
+    /// As of [`Answer::candidates`].
+    pub candidates: Vec<SelectedView>,
+    /// As of [`Answer::map_views`].
+    pub map_views: Vec<MapView>,
+}
+
 /// One view, chosen or not.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SelectedView {
-    /// Keyframe id.
-    pub keyframe: u32,
+    /// Which.
+    pub view: ViewId,
     /// Its scores.
     pub scores: ViewScores,
     /// What it added to the views chosen before it; of a candidate what it would add as the first.
     pub gain: f32,
     /// Share of what the question is about that it newly shows, 0 to 1, likewise.
     pub new: f32,
+}
+
+impl SelectedView {
+    /// A keyframe that was chosen for its `scores` alone.
+    pub fn keyframe(id: u32, scores: ViewScores) -> Self {
+        Self { view: ViewId::Keyframe(id), scores, gain: 0.0, new: 0.0 }
+    }
 }
 
 /// One grounded box.

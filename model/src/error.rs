@@ -51,6 +51,9 @@ pub enum ModelError {
     /// Nothing was fused yet.
     #[error("the scene is empty: no depth was fused yet; check the depth topic, its unit and the transforms")]
     EmptyScene,
+    /// The map could not be rendered.
+    #[error("views of the map: {0}")]
+    MapView(#[from] vantage_scene::ViewError),
     /// The question has no text.
     #[error("the question is empty")]
     EmptyQuestion,

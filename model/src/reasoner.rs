@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use vantage_scene::{Aabb, Keyframe, PointOfInterest, Scene, ViewEmbeddings, shell_mask, visible_points};
+use vantage_scene::{Aabb, Keyframe, PointOfInterest, RgbdFrame, Scene, ViewEmbeddings, shell_mask, visible_points};
 
-use crate::answer::{Answer, AskOptions, Encoders, Grounding, Latency, SelectedView, check_question};
+use crate::answer::{
+    Answer, AskOptions, Encoders, Grounding, Latency, SelectedView, ViewChoice, ViewId, ViewStrategy, check_question,
+};
 use crate::checkpoint::{self, CheckpointFiles};
 use crate::config::ModelConfig;
 use crate::decoder::KvCache;
@@ -21,8 +23,9 @@ use crate::network::{Network, SceneInput};
 use crate::pointing::{objects_in_focus, rows, world_boxes};
 use crate::points::{PointFeatures, PointPlan, PointSample};
 use crate::prompt::prompt_tokens;
+use crate::rendered::{MapView, around, overview};
 use crate::tokenizer::{StreamDecoder, Tokenizer};
-use crate::view_choice::{Candidates, Choice};
+use crate::view_choice::{AskedPoints, Candidate, Candidates, LIKELY, Limits};
 use crate::view_input::ViewInput;
 
 /// A keyframe sees a sampled point when its depth there agrees within this, metres.
@@ -49,7 +52,17 @@ pub struct Reasoner {
     view_time: Option<Duration>,
 }
 
-/// What is kept of a keyframe; the image side never changes once stored.
+/// The views for a question and what it is about.
+struct Chosen {
+    choice: ViewChoice,
+    /// The views of the map as the encoders read them.
+    map_inputs: Vec<ViewInput>,
+    /// How likely each sampled point is what the question is about, 0 to 1.
+    probabilities: Vec<f32>,
+}
+
+/// What is kept of a view; the image side never changes once stored.
+#[derive(Clone)]
 struct CachedView {
     stamp: i64,
     input: ViewInput,
@@ -64,7 +77,10 @@ struct SceneCache {
     sample: PointSample,
     plan: PointPlan,
     features: PointFeatures,
+    points: AskedPoints,
     candidates: Candidates,
+    /// The views of the whole map, where they were asked for.
+    overview: Option<Vec<(MapView, CachedView)>>,
     /// What the decoder read of the scene for the last question.
     read: Option<ReadScene>,
 }
@@ -74,7 +90,7 @@ impl SceneCache {
     fn interest(&self, probabilities: &[f32]) -> Vec<PointOfInterest> {
         let points = self.sample.positions.iter().zip(probabilities).enumerate();
         points
-            .filter(|(_, (_, probability))| **probability > 0.5)
+            .filter(|(_, (_, probability))| **probability > LIKELY)
             .map(|(i, (position, probability))| PointOfInterest {
                 position: position.map(f64::from),
                 weight: f64::from(*probability),
@@ -86,8 +102,8 @@ impl SceneCache {
 
 /// The scene's tokens as the decoder has read them. They do not depend on the question, only on which views are shown.
 struct ReadScene {
-    /// The views' keyframes, ascending.
-    views: Vec<u32>,
+    /// The views, all of them keyframes, ascending.
+    views: Vec<ViewId>,
     /// Whose tokens were read.
     encoders: Encoders,
     /// Keys and values: those of the scene, then those of the last question and its answer.
@@ -187,12 +203,13 @@ impl Reasoner {
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Answer, ModelError> {
         let start = Instant::now();
-        let (Choice { chosen: views, candidates, probabilities }, latency) = self.choose(scene, question, options)?;
+        let (Chosen { choice, map_inputs, probabilities }, latency) = self.choose(scene, question, options)?;
+        let ViewChoice { chosen: views, candidates, map_views } = choice;
         let Latency { select_ms, encode_ms: encoded_ms, .. } = latency;
 
         let encode_start = Instant::now();
         let prompt = prompt_tokens(&self.tokenizer, question)?;
-        let mut read = self.read_scene(&views, options.encoders, prompt.len() + options.max_tokens)?;
+        let mut read = self.read_scene(&views, &map_inputs, options.encoders, prompt.len() + options.max_tokens)?;
         let kv = &mut read.kv;
         let Some(cache) = &self.scene else { return Err(ModelError::EmptyScene) };
         let encode_ms = encoded_ms + millis(encode_start);
@@ -256,6 +273,7 @@ impl Reasoner {
             raw,
             views,
             candidates,
+            map_views,
             confidence: probabilities.iter().copied().reduce(f32::max),
             interest: cache.interest(&probabilities),
             boxes,
@@ -273,8 +291,7 @@ impl Reasoner {
         Ok(answer)
     }
 
-    /// The views that [`Self::ask`] would give to the decoder, best first, and all that could be chosen, in the order of time;
-    /// how long choosing took, and encoding what was new of the scene.
+    /// The views that [`Self::ask`] would give to the decoder; how long choosing took, and encoding what was new of the scene.
     ///
     /// # Errors
     /// As [`Self::ask`].
@@ -283,39 +300,99 @@ impl Reasoner {
         scene: &Scene,
         question: &str,
         options: &AskOptions,
-    ) -> Result<(Vec<SelectedView>, Vec<SelectedView>, Latency), ModelError> {
-        let (choice, latency) = self.choose(scene, question, options)?;
-        Ok((choice.chosen, choice.candidates, latency))
+    ) -> Result<(ViewChoice, Latency), ModelError> {
+        let (chosen, latency) = self.choose(scene, question, options)?;
+        Ok((chosen.choice, latency))
     }
 
-    fn choose(&mut self, scene: &Scene, question: &str, options: &AskOptions) -> Result<(Choice, Latency), ModelError> {
+    fn choose(&mut self, scene: &Scene, question: &str, options: &AskOptions) -> Result<(Chosen, Latency), ModelError> {
         check_question(question)?;
         let start = Instant::now();
         self.encode_scene(scene)?;
-        let encode_ms = millis(start);
+        let mut encode_ms = millis(start);
         let Some(cache) = &self.scene else { return Err(ModelError::EmptyScene) };
         let words = self.tokenizer.encode(question)?;
         let embedded = self.network.embed_texts(&[words], &self.device);
+        let probabilities = cache.points.probabilities(&self.network, question, &embedded, &self.device);
         let most = options.view_budget.zip(self.view_time).map(|(budget, one)| views_within(budget, one));
-        let choice = cache.candidates.choose(&self.network, question, &embedded, options, most, &self.device);
+        let limits = Limits { default: self.config.default_views, most };
+        let choose = |cache: &SceneCache, candidates: &Candidates| {
+            candidates.choose(&cache.points, &probabilities, &embedded, options, limits)
+        };
+        let (mut map_views, mut map_inputs) = (Vec::new(), Vec::new());
+        let [chosen, candidates] = if options.map_views && options.strategy == ViewStrategy::Utility {
+            let rendering = Instant::now();
+            let rendered = self.map_views(scene, &probabilities)?;
+            let Some(cache) = &self.scene else { return Err(ModelError::EmptyScene) };
+            let with_map = self.candidates(scene, &cache.sample, &cache.features, &cache.points, &rendered);
+            encode_ms += millis(rendering);
+            (map_views, map_inputs) = rendered.into_iter().map(|(view, cached)| (view, cached.input)).unzip();
+            choose(cache, &with_map)
+        } else {
+            choose(cache, &cache.candidates)
+        };
         let total_ms = millis(start);
-        Ok((choice, Latency { select_ms: total_ms - encode_ms, encode_ms, total_ms, ..Latency::default() }))
+        let choice = ViewChoice { chosen, candidates, map_views };
+        let latency = Latency { select_ms: total_ms - encode_ms, encode_ms, total_ms, ..Latency::default() };
+        Ok((Chosen { choice, map_inputs, probabilities }, latency))
+    }
+
+    /// Views of the whole map, kept with it, and of what is likely what a question is about.
+    fn map_views(&mut self, scene: &Scene, probabilities: &[f32]) -> Result<Vec<(MapView, CachedView)>, ModelError> {
+        let vision = &self.config.image;
+        let Some(cache) = &self.scene else { return Err(ModelError::EmptyScene) };
+        let likely = cache.sample.positions.iter().zip(probabilities).filter(|(_, p)| **p > LIKELY);
+        let region = Aabb::containing(likely.map(|(position, _)| position.map(f64::from)));
+        let whole = match &cache.overview {
+            Some(whole) => whole.clone(),
+            None => self.encoded(overview(scene, &cache.bounds, vision)?),
+        };
+        let mut views = whole.clone();
+        if let Some(region) = region {
+            views.extend(self.encoded(around(scene, &region, vision)?));
+        }
+        if let Some(cache) = &mut self.scene {
+            cache.overview = Some(whole);
+        }
+        Ok(views)
+    }
+
+    fn encoded(&self, views: Vec<MapView>) -> Vec<(MapView, CachedView)> {
+        views
+            .into_iter()
+            .map(|view| {
+                let cached = self.encode_view(&view.frame);
+                (view, cached)
+            })
+            .collect()
     }
 
     /// The scene with `views` as the decoder reads it, with room for `room` more tokens: what the last question left behind
     /// where that showed the same views.
-    fn read_scene(&mut self, views: &[SelectedView], encoders: Encoders, room: usize) -> Result<ReadScene, ModelError> {
+    fn read_scene(
+        &mut self,
+        views: &[SelectedView],
+        map_inputs: &[ViewInput],
+        encoders: Encoders,
+        room: usize,
+    ) -> Result<ReadScene, ModelError> {
         let Some(cache) = &mut self.scene else { return Err(ModelError::EmptyScene) };
         // the scene is a set: its order changes nothing but the rounding
-        let mut shown: Vec<u32> = views.iter().map(|v| v.keyframe).collect();
+        let mut shown: Vec<ViewId> = views.iter().map(|v| v.view).collect();
         shown.sort_unstable();
-        if let Some(mut read) = cache.read.take_if(|read| read.views == shown && read.encoders == encoders) {
+        let kept = cache.read.take_if(|read| read.views == shown && read.encoders == encoders);
+        // views of the map are others for every question
+        let same = shown.iter().all(|view| view.keyframe().is_some());
+        if let (Some(mut read), true) = (kept, same) {
             read.kv.truncate(read.tokens);
             return Ok(read);
         }
         let start = Instant::now();
-        let inputs: Vec<&ViewInput> =
-            shown.iter().filter_map(|id| self.views.get(id).map(|cached| &cached.input)).collect();
+        let input = |view: &ViewId| match view {
+            ViewId::Keyframe(id) => self.views.get(id).map(|cached| &cached.input),
+            ViewId::Map(place) => map_inputs.get(*place),
+        };
+        let inputs: Vec<&ViewInput> = shown.iter().filter_map(input).collect();
         let scene_input = SceneInput { points: &cache.sample, bounds: &cache.bounds, views: &inputs };
         let features = (!inputs.is_empty()).then(|| self.network.encode_views(&inputs, &self.config, &self.device));
         let (tokens, _) = self.network.scene_tokens(
@@ -349,59 +426,69 @@ impl Reasoner {
         }
         let (plan, features) = self.network.encode_points(&[&sample], &self.config, &self.device);
         self.encode_keyframes(scene.keyframes());
-        let visible: Vec<Vec<u32>> = scene
-            .keyframes()
+        let points = AskedPoints::new(&self.network, &features, &sample, &bounds, &self.device);
+        let candidates = self.candidates(scene, &sample, &features, &points, &[]);
+        let revision = scene.revision();
+        self.scene = Some(SceneCache {
+            revision,
+            bounds,
+            sample,
+            plan,
+            features,
+            points,
+            candidates,
+            overview: None,
+            read: None,
+        });
+        Ok(())
+    }
+
+    /// The keyframes, then `map_views`, ready to be chosen from.
+    fn candidates(
+        &self,
+        scene: &Scene,
+        sample: &PointSample,
+        features: &PointFeatures,
+        points: &AskedPoints,
+        map_views: &[(MapView, CachedView)],
+    ) -> Candidates {
+        let keyframes =
+            scene.keyframes().iter().filter_map(|k| Some((ViewId::Keyframe(k.id), &k.frame, self.views.get(&k.id)?)));
+        let of_map = map_views.iter().enumerate().map(|(i, (view, cached))| (ViewId::Map(i), &view.frame, cached));
+        let views: Vec<(ViewId, &RgbdFrame, &CachedView)> = keyframes.chain(of_map).collect();
+        let visible: Vec<Vec<u32>> = views
             .iter()
-            .map(|k| visible_points(&k.frame, &sample.positions, VISIBILITY_TOLERANCE_M))
+            .map(|(_, frame, _)| visible_points(frame, &sample.positions, VISIBILITY_TOLERANCE_M))
             .collect();
         let point_rows = if visible.is_empty() {
             Vec::new()
         } else {
-            rows(self.network.embed_view_points(&features, &visible, &self.device))
+            rows(self.network.embed_view_points(features, &visible, &self.device))
         };
-        let embeddings: Vec<ViewEmbeddings> = scene
-            .keyframes()
-            .iter()
-            .zip(point_rows)
-            .filter_map(|(keyframe, points)| {
-                let view = self.views.get(&keyframe.id)?;
-                Some(ViewEmbeddings { image: view.image.clone(), points, clip_image: view.clip_image.clone() })
-            })
-            .collect();
-        let candidates = Candidates::new(
-            &self.network,
-            &features,
-            &sample,
-            &bounds,
-            scene.keyframes(),
-            &embeddings,
-            &visible,
-            self.config.default_views,
-            &self.device,
-        );
-        let revision = scene.revision();
-        self.scene = Some(SceneCache { revision, bounds, sample, plan, features, candidates, read: None });
-        Ok(())
+        let candidate = |(((id, frame, cached), visible), points): (((ViewId, _, &CachedView), _), _)| {
+            let embeddings =
+                ViewEmbeddings { image: cached.image.clone(), points, clip_image: cached.clip_image.clone() };
+            Candidate { id, frame, visible, embeddings }
+        };
+        let candidates = views.into_iter().zip(visible).zip(point_rows).map(candidate).collect();
+        Candidates::new(&self.network, points, candidates)
     }
 
     /// Embeds the keyframes that are new, forgets those that are gone.
     fn encode_keyframes(&mut self, keyframes: &[Keyframe]) {
         self.views.retain(|id, view| keyframes.iter().any(|k| k.id == *id && k.frame.stamp == view.stamp));
         for keyframe in keyframes {
-            if self.views.contains_key(&keyframe.id) {
-                continue;
+            if !self.views.contains_key(&keyframe.id) {
+                self.views.insert(keyframe.id, self.encode_view(&keyframe.frame));
             }
-            let input = ViewInput::from_frame(&keyframe.frame, &self.config.image);
-            let (features, _) = self.network.encode_views(&[&input], &self.config, &self.device);
-            let (image, clip_image) = self.network.embed_images(&features);
-            let view = CachedView {
-                stamp: keyframe.frame.stamp,
-                input,
-                image: rows(image).concat(),
-                clip_image: rows(clip_image).concat(),
-            };
-            self.views.insert(keyframe.id, view);
         }
+    }
+
+    fn encode_view(&self, frame: &RgbdFrame) -> CachedView {
+        let input = ViewInput::from_frame(frame, &self.config.image);
+        let (features, _) = self.network.encode_views(&[&input], &self.config, &self.device);
+        let (image, clip_image) = self.network.embed_images(&features);
+        CachedView { stamp: frame.stamp, input, image: rows(image).concat(), clip_image: rows(clip_image).concat() }
     }
 }
 

@@ -4,12 +4,12 @@ use burn::tensor::Device;
 use burn::tensor::activation::sigmoid;
 use nalgebra::Isometry3;
 use vantage_scene::{
-    Aabb, Diversity, Goal, Keyframe, Pick, PointViews, QueryEmbeddings, Shown, Stop, UtilityWeights, ViewEmbeddings,
+    Aabb, Diversity, Goal, Pick, PointViews, QueryEmbeddings, RgbdFrame, Shown, Stop, UtilityWeights, ViewEmbeddings,
     ViewTable, VisibleSets, gains_alone, patch_pixels, select_by_coverage, select_greedy, select_random, select_ring,
     select_uniform, things,
 };
 
-use crate::answer::{AskOptions, SelectedView, ViewStrategy};
+use crate::answer::{AskOptions, SelectedView, ViewId, ViewStrategy};
 use crate::network::{Network, TextEmbeddings};
 use crate::pointing::rows;
 use crate::points::{PointFeatures, PointSample};
@@ -22,63 +22,104 @@ const LEAST_NEW_SHARE: f32 = 0.05;
 /// What is less likely than this to be what a question is about counts for nothing.
 pub const LEAST_PROBABILITY: f32 = 0.2;
 
+/// A point is likely what a question is about above this.
+pub(crate) const LIKELY: f32 = 0.5;
+
 /// What a point counts that is with `probability` what a question is about, up to 1; not above 0 below [`LEAST_PROBABILITY`].
 fn relevance_of(probability: f32) -> f32 {
     (probability - LEAST_PROBABILITY) / (1.0 - LEAST_PROBABILITY)
 }
 
-/// The keyframes of a scene, ready to be chosen from.
-pub(crate) struct Candidates {
-    keyframes: Vec<u32>,
-    poses: Vec<Isometry3<f64>>,
-    table: ViewTable,
-    /// The sampled points as questions look at them; none where there is none.
+/// The sampled points of a scene, ready to be asked about.
+pub(crate) struct AskedPoints {
+    /// As questions look at them; none where there is none.
     points: Option<RelevancePoints>,
     bounds: Aabb,
     /// Where these are, metres.
     positions: Vec<[f32; 3]>,
-    /// The thing that each point is of.
+    /// Unit length, or zero where unknown.
+    normals: Vec<[f32; 3]>,
+    /// The thing that each is of.
     things: Vec<u32>,
-    /// The keyframes that see each point.
-    point_views: PointViews,
-    weights: UtilityWeights,
-    diversity: Diversity,
-    /// For each sampled point, the keyframes that see it.
-    seen_by: Vec<u32>,
-    /// Most views where no number is asked for.
-    default_views: usize,
 }
 
-/// What was chosen, and how all candidates did.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Choice {
-    /// Best first.
-    pub(crate) chosen: Vec<SelectedView>,
-    /// All, in the order of time.
-    pub(crate) candidates: Vec<SelectedView>,
-    /// How likely each sampled point is what the question is about, 0 to 1.
-    pub(crate) probabilities: Vec<f32>,
-}
-
-impl Candidates {
-    /// `views`: each keyframe with its embeddings, and the points of `sample` that it sees.
+impl AskedPoints {
     pub(crate) fn new(
         network: &Network,
         features: &PointFeatures,
         sample: &PointSample,
         bounds: &Aabb,
-        keyframes: &[Keyframe],
-        views: &[ViewEmbeddings],
-        visible: &[Vec<u32>],
-        default_views: usize,
         device: &Device,
     ) -> Self {
-        let points = features.fine.dims()[0];
-        let origins: Vec<[f32; 3]> = keyframes.iter().map(|k| k.frame.optical_center()).collect();
-        let mut sets = VisibleSets::new(points);
+        let any = !sample.positions.is_empty();
+        Self {
+            points: any.then(|| network.relevance.points(features, sample, bounds, device)),
+            bounds: *bounds,
+            positions: sample.positions.clone(),
+            normals: sample.normals(),
+            things: things(&sample.positions, &network.point_kinds(features)),
+        }
+    }
+
+    /// How likely each point is what the one question is about, 0 to 1; `text` as `question` embeds it.
+    pub(crate) fn probabilities(
+        &self,
+        network: &Network,
+        text: &str,
+        question: &TextEmbeddings,
+        device: &Device,
+    ) -> Vec<f32> {
+        let Some(points) = &self.points else { return Vec::new() };
+        let given = points_given(text, &self.bounds, &self.positions);
+        sigmoid(network.relevance.forward(&question.states, points, &[given], device))
+            .into_data()
+            .iter::<f32>()
+            .collect()
+    }
+}
+
+/// A view that can be chosen.
+pub(crate) struct Candidate<'a> {
+    pub(crate) id: ViewId,
+    pub(crate) frame: &'a RgbdFrame,
+    /// The points that it sees.
+    pub(crate) visible: Vec<u32>,
+    pub(crate) embeddings: ViewEmbeddings,
+}
+
+/// Views of a scene, ready to be chosen from.
+pub(crate) struct Candidates {
+    ids: Vec<ViewId>,
+    poses: Vec<Isometry3<f64>>,
+    table: ViewTable,
+    /// The views that see each point.
+    point_views: PointViews,
+    weights: UtilityWeights,
+    diversity: Diversity,
+    /// For each sampled point, the views that see it.
+    seen_by: Vec<u32>,
+}
+
+/// How many views are taken.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Where no number is asked for.
+    pub(crate) default: usize,
+    /// In any case.
+    pub(crate) most: Option<usize>,
+}
+
+impl Candidates {
+    pub(crate) fn new(network: &Network, points: &AskedPoints, views: Vec<Candidate<'_>>) -> Self {
+        let count = points.positions.len();
+        let origins: Vec<[f32; 3]> = views.iter().map(|v| v.frame.optical_center()).collect();
+        let (ids, poses) = views.iter().map(|v| (v.id, v.frame.world_from_camera)).unzip();
+        let (visible, embeddings): (Vec<Vec<u32>>, Vec<ViewEmbeddings>) =
+            views.into_iter().map(|v| (v.visible, v.embeddings)).unzip();
+        let mut sets = VisibleSets::new(count);
         visible.iter().for_each(|list| sets.push(list));
-        let pixels = patch_pixels(visible, &origins, &sample.positions, &sample.normals());
-        let mut seen_by = vec![0u32; points];
+        let pixels = patch_pixels(&visible, &origins, &points.positions, &points.normals);
+        let mut seen_by = vec![0u32; count];
         for &point in visible.iter().flatten() {
             if let Some(count) = seen_by.get_mut(point as usize) {
                 *count += 1;
@@ -86,42 +127,34 @@ impl Candidates {
         }
         let (weights, diversity) = network.view_head.values();
         Self {
-            keyframes: keyframes.iter().map(|k| k.id).collect(),
-            poses: keyframes.iter().map(|k| k.frame.world_from_camera).collect(),
-            table: ViewTable::new(views, sets),
-            points: (points > 0).then(|| network.relevance.points(features, sample, bounds, device)),
-            bounds: *bounds,
-            positions: sample.positions.clone(),
-            things: things(&sample.positions, &network.point_kinds(features)),
-            point_views: PointViews::new(points, visible, &pixels),
+            ids,
+            poses,
+            table: ViewTable::new(&embeddings, sets),
+            point_views: PointViews::new(count, &visible, &pixels),
             weights,
             diversity,
             seen_by,
-            default_views,
         }
     }
 
-    /// Scores all candidates against the one question, `text` as `question` embeds it, and chooses as `options` say, but no more
-    /// than `most`.
+    /// Scores all candidates against the one question and chooses as `options` say; `probabilities` as [`AskedPoints`] gives them.
+    /// The chosen views, best first, and all, in their order.
     pub(crate) fn choose(
         &self,
-        network: &Network,
-        text: &str,
+        points: &AskedPoints,
+        probabilities: &[f32],
         question: &TextEmbeddings,
         options: &AskOptions,
-        most: Option<usize>,
-        device: &Device,
-    ) -> Choice {
-        let given = points_given(text, &self.bounds, &self.positions);
-        let probabilities = self.probabilities(network, question, given, device);
+        limits: Limits,
+    ) -> [Vec<SelectedView>; 2] {
         let values: Vec<f32> = probabilities.iter().map(|p| relevance_of(*p)).collect();
-        let shown = Shown::new(&values, &self.things, &self.point_views);
+        let shown = Shown::new(&values, &points.things, &self.point_views);
         let (text, clip_text) = (rows(question.text.clone()).concat(), rows(question.clip_text.clone()).concat());
         let query = QueryEmbeddings { text: &text, clip_text: &clip_text };
         let scores = self.table.scores(&query, &self.weights);
         let utilities: Vec<f32> = scores.iter().map(|s| s.utility).collect();
         let all = scores.len();
-        let count = options.max_views.unwrap_or(self.default_views).min(most.unwrap_or(usize::MAX)).min(all);
+        let count = options.max_views.unwrap_or(limits.default).min(limits.most.unwrap_or(usize::MAX)).min(all);
         let min_new = if options.max_views.is_some() { 0.0 } else { LEAST_NEW_SHARE };
         let sets = self.table.sets();
         let alone = gains_alone(&utilities, sets, Goal::Things(&shown), &self.diversity);
@@ -132,37 +165,23 @@ impl Candidates {
                 select_greedy(&utilities, sets, Goal::Things(&shown), &self.diversity, &stop)
             }
             ViewStrategy::Coverage => picked(select_by_coverage(sets, count)),
-            strategy => picked(without_scores(strategy, &self.keyframes, &self.poses, count)),
+            strategy => {
+                let keyframes: Vec<u32> = self.ids.iter().filter_map(|id| id.keyframe()).collect();
+                picked(without_scores(strategy, &keyframes, &self.poses, count))
+            }
         };
-        let selected = |pick: &Pick| SelectedView {
-            keyframe: self.keyframes[pick.view],
-            scores: scores[pick.view],
-            gain: pick.gain,
-            new: pick.new,
-        };
-        Choice {
-            chosen: chosen.iter().map(selected).collect(),
-            candidates: alone.iter().map(selected).collect(),
-            probabilities,
-        }
+        [chosen, alone].map(|picks| {
+            let selected = |pick: &Pick| SelectedView {
+                view: self.ids[pick.view],
+                scores: scores[pick.view],
+                gain: pick.gain,
+                new: pick.new,
+            };
+            picks.iter().map(selected).collect()
+        })
     }
 
-    /// How likely each point is what the question is about.
-    fn probabilities(
-        &self,
-        network: &Network,
-        question: &TextEmbeddings,
-        given: Vec<Vec<u32>>,
-        device: &Device,
-    ) -> Vec<f32> {
-        let Some(points) = &self.points else { return Vec::new() };
-        sigmoid(network.relevance.forward(&question.states, points, &[given], device))
-            .into_data()
-            .iter::<f32>()
-            .collect()
-    }
-
-    /// Keyframes that see a point.
+    /// Views that see a point.
     pub(crate) fn seen_by(&self, point: usize) -> u32 {
         self.seen_by.get(point).copied().unwrap_or(0)
     }

@@ -10,7 +10,7 @@ use vantage_model::lift::{LiftReasoner, ViewReader};
 use vantage_model::packed::MatrixType;
 use vantage_model::qwen::QwenVl;
 use vantage_model::weights::{Placement, WeightFiles, read_bounded};
-use vantage_model::{Answer, AskOptions, DeviceChoice, ModelError, Reasoner, SelectedView};
+use vantage_model::{Answer, AskOptions, DeviceChoice, ModelError, Reasoner, ViewChoice};
 use vantage_scene::Scene;
 
 use crate::memory::{self, Conversation};
@@ -197,7 +197,7 @@ impl Answerer {
         }
     }
 
-    /// The views that [`Self::ask`] would look at, best first.
+    /// The views that [`Self::ask`] would look at.
     ///
     /// # Errors
     /// As [`Reasoner::select_views`] and [`LiftReasoner::select_views`].
@@ -206,9 +206,9 @@ impl Answerer {
         scene: &Scene,
         question: &str,
         options: &AskOptions,
-    ) -> Result<Vec<SelectedView>, ModelError> {
+    ) -> Result<ViewChoice, ModelError> {
         match self {
-            Self::R1(reasoner) => reasoner.select_views(scene, question, options).map(|(chosen, ..)| chosen),
+            Self::R1(reasoner) => reasoner.select_views(scene, question, options).map(|(choice, _)| choice),
             Self::Lift(reasoner, _) => reasoner.select_views(scene, question, options),
         }
     }

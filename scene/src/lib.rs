@@ -36,9 +36,9 @@ pub use proposals::{Proposal, proposals};
 pub use registration::register_depth;
 pub use scene::{FuseReport, Scene, SceneConfig, SceneError};
 pub use select::{
-    Diversity, Goal, Pick, PointViews, QueryEmbeddings, Shown, Stop, UtilityWeights, ViewEmbeddings, ViewScores,
-    ViewTable, VisibleSets, balanced, gains_alone, select_by_coverage, select_greedy, select_random, select_ring,
-    select_uniform, things,
+    AGAIN, Diversity, Goal, Pick, PointViews, QueryEmbeddings, Shown, Stop, UtilityWeights, ViewEmbeddings, ViewScores,
+    ViewTable, VisibleSets, gains_alone, select_by_coverage, select_greedy, select_random, select_ring, select_uniform,
+    things,
 };
 pub use structure::shell_mask;
 pub use sync::{SyncConfig, Synchronizer};
@@ -51,4 +51,4 @@ pub use views::{
     FloorCell, FreeSpace, FreeSpaceConfig, NextBestView, NextBestViewConfig, Orbit, PointOfInterest, Reachable,
     RenderedView, RobotPose, Splatting, ViewError, corners, looking_at, next_best_view, orbit, render, top_down,
 };
-pub use visibility::{CellKey, cell_of, patch_pixels, seen_well, visible_cells, visible_points};
+pub use visibility::{CellKey, cell_of, patch_pixels, visible_cells, visible_points};

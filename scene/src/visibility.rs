@@ -21,8 +21,6 @@ pub fn visible_points(frame: &RgbdFrame, positions: &[[f32; 3]], tolerance_m: f3
     positions.iter().enumerate().filter(|(_, p)| sees(p)).map(|(i, _)| i as u32).collect()
 }
 
-/// A view shows a point well from this share of the pixels that the best view spends on the surface there.
-const WELL_SHARE: f32 = 0.5;
 /// Least cosine of a surface's normal with the line of sight: normals are not exact, and no surface is without pixels.
 const LEAST_COSINE: f32 = 0.1;
 
@@ -47,28 +45,6 @@ pub fn patch_pixels(
     let mut all: Vec<Vec<f32>> = visible.iter().zip(origins).map(of_view).collect();
     all.resize(visible.len(), Vec::new());
     all
-}
-
-/// Of the points that each view sees, those that it shows well: with at least half of the pixels that the best view spends on
-/// them. Arguments as of [`patch_pixels`].
-pub fn seen_well(
-    visible: &[Vec<u32>],
-    origins: &[[f32; 3]],
-    positions: &[[f32; 3]],
-    normals: &[[f32; 3]],
-) -> Vec<Vec<u32>> {
-    let pixels = patch_pixels(visible, origins, positions, normals);
-    let mut best = vec![0.0f32; positions.len()];
-    for (i, amount) in visible.iter().zip(&pixels).flat_map(|(list, amounts)| list.iter().zip(amounts)) {
-        if let Some(best) = best.get_mut(*i as usize) {
-            *best = best.max(*amount);
-        }
-    }
-    let well = |i: u32, amount: f32| best.get(i as usize).is_some_and(|b| amount >= WELL_SHARE * b);
-    let of_view = |(list, amounts): (&Vec<u32>, &Vec<f32>)| {
-        list.iter().zip(amounts).filter(|(i, amount)| well(**i, **amount)).map(|(i, _)| *i).collect()
-    };
-    visible.iter().zip(&pixels).map(of_view).collect()
 }
 
 /// Bits of one coordinate in a [`CellKey`].
@@ -152,15 +128,20 @@ mod tests {
     }
 
     #[test]
-    fn near_and_upright_views_show_a_point_well() {
+    fn pixels_fall_with_the_square_of_the_distance_and_the_slant() {
         // a patch of the floor and one that no one knows the normal of
         let (positions, normals) = ([[0.0; 3], [0.0, 0.0, 1.0]], [[0.0, 0.0, 1.0], [0.0; 3]]);
-        let origins = [[0.0, 0.0, 2.0], [0.0, 0.0, 2.7], [0.0, 0.0, 3.0], [1.9, 0.0, 0.6], [0.0, 1.0, 1.0]];
-        let visible = vec![vec![0, 1], vec![0, 9], vec![0], vec![0], vec![1]];
-        // 1/4 pixels; at 2.7 m 0.14, at 3 m 0.11, aslant from 2 m 0.075
-        assert_eq!(seen_well(&visible, &origins, &positions, &normals), [vec![0, 1], vec![0], vec![], vec![], vec![1]]);
-        // views without an origin show nothing well
-        assert_eq!(seen_well(&visible[..2], &origins[..1], &positions, &normals), [vec![0, 1], vec![]]);
+        let origins = [[0.0, 0.0, 2.0], [0.0, 0.0, 4.0], [3.0, 0.0, 4.0], [0.0, 1.0, 1.0]];
+        let visible = vec![vec![0, 1], vec![0, 9], vec![0], vec![1], vec![0]];
+        let pixels = patch_pixels(&visible, &origins, &positions, &normals);
+        // a cosine of 0.8 from 5 m; a normal that is not known counts as the most slanted; what is no point takes none, and a view
+        // without an origin shows nothing
+        let expected = [vec![0.25, 0.1], vec![0.0625, 0.0], vec![0.8 / 25.0], vec![0.1], vec![]];
+        assert_eq!(pixels.len(), expected.len());
+        for (pixels, expected) in pixels.iter().zip(&expected) {
+            assert_eq!(pixels.len(), expected.len());
+            assert!(pixels.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{pixels:?} {expected:?}");
+        }
     }
 
     #[test]

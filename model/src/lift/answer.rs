@@ -13,7 +13,7 @@ use super::prompt::prompt;
 use super::segments::MapSegments;
 use super::views::by_coverage;
 use super::wording;
-use crate::answer::{Answer, AskOptions, Grounding, Latency, SelectedView, ViewStrategy, check_question};
+use crate::answer::{Answer, AskOptions, Grounding, Latency, SelectedView, ViewChoice, ViewStrategy, check_question};
 use crate::error::ModelError;
 use crate::grounding::ObjectRegistry;
 use crate::qwen::ReplyOptions;
@@ -87,17 +87,13 @@ impl LiftReasoner {
     ///
     /// # Errors
     /// [`ModelError::EmptyScene`], [`ModelError::EmptyQuestion`], [`ModelError::QuestionTooLong`].
-    pub fn select_views(
-        &self,
-        scene: &Scene,
-        question: &str,
-        options: &AskOptions,
-    ) -> Result<Vec<SelectedView>, ModelError> {
+    pub fn select_views(&self, scene: &Scene, question: &str, options: &AskOptions) -> Result<ViewChoice, ModelError> {
         check_question(question)?;
         if scene.keyframes().is_empty() {
             return Err(ModelError::EmptyScene);
         }
-        Ok(choose(scene.keyframes(), options).into_iter().map(selected).collect())
+        let chosen = choose(scene.keyframes(), options).into_iter().map(selected).collect();
+        Ok(ViewChoice { chosen, ..ViewChoice::default() })
     }
 
     /// Answers `question` about `scene`; `on_text` sees the model's text as it comes, view after view, and stops it with
@@ -183,6 +179,7 @@ impl LiftReasoner {
             grammar_valid: !self.report.is_empty() && self.report.iter().all(is_whole),
             views: chosen.into_iter().take(self.report.len()).map(selected).collect(),
             candidates: Vec::new(),
+            map_views: Vec::new(),
             confidence: None,
             interest: Vec::new(),
             boxes,
@@ -193,7 +190,7 @@ impl LiftReasoner {
 }
 
 fn selected((keyframe, scores): (&Keyframe, ViewScores)) -> SelectedView {
-    SelectedView { keyframe: keyframe.id, scores, ..SelectedView::default() }
+    SelectedView::keyframe(keyframe.id, scores)
 }
 
 /// The keyframes to read. The utility of one is the share of all seen cells that it adds; blind to the question, as there

@@ -66,6 +66,9 @@ pub(crate) struct Settings {
     /// How views are chosen: utility, or blind to the question uniform, random, ring, coverage or all.
     #[arg(long, default_value = "utility")]
     pub(crate) strategy: ViewStrategy,
+    /// Choose among views of the map too, rendered from above, from its upper corners and from around what the question is about. Not in mode lift, nor with a strategy that is blind to the question.
+    #[arg(long)]
+    pub(crate) map_views: bool,
     /// Most tokens of an answer; in mode lift, of what is said about each view.
     #[arg(long, default_value_t = 320, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(crate) max_tokens: u32,
@@ -129,6 +132,7 @@ impl Settings {
             view_budget: self.view_budget.map(|ms| Duration::from_millis(ms.into())),
             max_tokens: self.max_tokens as usize,
             strategy: self.strategy.clone(),
+            map_views: self.map_views,
             ..AskOptions::default()
         }
     }

@@ -10,7 +10,7 @@ use r2r::vantage_interfaces::msg::Answer as AnswerMessage;
 use r2r::vantage_interfaces::srv::GetViews;
 use r2r::vision_msgs::msg::{BoundingBox3D, Detection3D, Detection3DArray, ObjectHypothesis, ObjectHypothesisWithPose};
 use r2r::visualization_msgs::msg::{Marker, MarkerArray};
-use vantage_model::{Answer, Grounding, SelectedView};
+use vantage_model::{Answer, Grounding, ViewChoice, ViewId};
 use vantage_node::sink::bag::{JPEG_FORMAT, jpeg};
 use vantage_node::wire;
 use vantage_scene::{Keyframe, NextBestView, OrientedBox, PointCloud, StampNanos};
@@ -23,6 +23,8 @@ const MARKER_NAMESPACE: &str = "vantage";
 const TEXT_HEIGHT_M: f64 = 0.12;
 /// Where the model does not tell how likely the scene shows what was asked about.
 const UNKNOWN_CONFIDENCE: f32 = -1.0;
+/// MAP_VIEW of Answer.msg and GetViews.srv.
+const MAP_VIEW: u32 = u32::MAX;
 /// How much of a marker's box is seen through.
 const BOX_OPACITY: f32 = 0.35;
 
@@ -135,7 +137,7 @@ pub(crate) fn answer(answer: &Answer, model: &str, header: Header) -> AnswerMess
         grammar_valid: answer.grammar_valid,
         model: model.to_owned(),
         detections: detections(answer, &header),
-        keyframes: answer.views.iter().map(|view| view.keyframe).collect(),
+        keyframes: answer.views.iter().map(|view| keyframe_number(view.view)).collect(),
         confidence: answer.confidence.unwrap_or(UNKNOWN_CONFIDENCE),
         utilities: answer.views.iter().map(|view| view.scores.utility).collect(),
         bounds_min: point(answer.bounds.min),
@@ -160,31 +162,36 @@ pub(crate) fn no_answer(question: &str, error_text: String, model: &str, header:
     }
 }
 
-/// Views, with their keyframes' poses and, if asked for, pictures; those whose keyframe is gone are left out.
+/// A keyframe's id, or what stands for a view of the map.
+fn keyframe_number(view: ViewId) -> u32 {
+    view.keyframe().unwrap_or(MAP_VIEW)
+}
+
+/// Views, with their poses and, if asked for, pictures; those whose keyframe is gone are left out.
 pub(crate) fn views(
-    selected: &[SelectedView],
+    choice: &ViewChoice,
     keyframes: &[Keyframe],
     with_images: bool,
     header: &Header,
 ) -> Result<GetViews::Response> {
     let mut out = GetViews::Response { success: true, header: header.clone(), ..GetViews::Response::default() };
-    for view in selected {
-        let Some(keyframe) = keyframes.iter().find(|k| k.id == view.keyframe) else { continue };
-        let stamp = self::header(&header.frame_id, keyframe.frame.stamp).stamp;
+    for view in &choice.chosen {
+        let Some(frame) = view.view.frame(keyframes, &choice.map_views) else { continue };
+        let stamp = self::header(&header.frame_id, frame.stamp).stamp;
         if with_images {
             out.images.push(CompressedImage {
                 header: Header { stamp: stamp.clone(), frame_id: header.frame_id.clone() },
                 format: JPEG_FORMAT.to_owned(),
-                data: jpeg(&keyframe.frame.color)?,
+                data: jpeg(&frame.color)?,
             });
         }
-        out.keyframes.push(view.keyframe);
+        out.keyframes.push(keyframe_number(view.view));
         out.utilities.push(view.scores.utility);
         out.text_scores.push(view.scores.text);
         out.image_scores.push(view.scores.image);
         out.clip_scores.push(view.scores.clip);
         out.stamps.push(stamp);
-        out.poses.push(camera_pose(&keyframe.frame.world_from_camera));
+        out.poses.push(camera_pose(&frame.world_from_camera));
     }
     Ok(out)
 }
@@ -243,12 +250,9 @@ mod tests {
             reasoning: "because".into(),
             raw: String::new(),
             grammar_valid: true,
-            views: vec![SelectedView {
-                keyframe: 7,
-                scores: ViewScores { utility: 0.5, ..ViewScores::default() },
-                ..SelectedView::default()
-            }],
+            views: vec![SelectedView::keyframe(7, ViewScores { utility: 0.5, ..ViewScores::default() })],
             candidates: Vec::new(),
+            map_views: Vec::new(),
             confidence: None,
             interest: Vec::new(),
             boxes: vec![Grounding { id: "chair_1".into(), label: "chair".into(), bbox, score: 0.75 }],

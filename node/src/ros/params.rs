@@ -80,6 +80,7 @@ const PARAMETERS: &[Parameter] = &[
         name: "view_strategy",
         kind: Kind::Choice { default: "utility", others: &["uniform", "random", "ring", "coverage", "all"] },
     },
+    Parameter { name: "map_views", kind: Kind::Bool { default: false } },
     Parameter { name: "max_tokens", kind: Kind::Integer { default: 320, min: 1, max: 4096 } },
     Parameter { name: "publish_points_period", kind: Kind::Double { default: 1.0, min: 0.0, max: 3600.0 } },
     Parameter { name: "qos_output", kind: Kind::Choice { default: "reliable", others: &["best_effort"] } },
@@ -199,6 +200,7 @@ impl Settings {
             view_budget: Some(Duration::from_secs_f64(double("view_budget"))).filter(|budget| !budget.is_zero()),
             max_tokens: integer("max_tokens"),
             strategy,
+            map_views: matches!(values.get("map_views"), Some(Value::Bool(true))),
             ..AskOptions::default()
         };
         let period = double("publish_points_period");

@@ -196,9 +196,9 @@ impl Worker {
         let header = messages::header(&self.global_frame, self.scene.newest_stamp().unwrap_or(0));
         let max_views = if asked.count == 0 { self.ask.max_views } else { Some(asked.count as usize) };
         let options = AskOptions { max_views, ..self.ask.clone() };
-        let selected = self.answerer.select_views(&self.scene, &asked.question, &options);
-        let views = selected.map_err(|error| why_not(&error)).and_then(|selected| {
-            messages::views(&selected, self.scene.keyframes(), asked.with_images, &header)
+        let choice = self.answerer.select_views(&self.scene, &asked.question, &options);
+        let views = choice.map_err(|error| why_not(&error)).and_then(|choice| {
+            messages::views(&choice, self.scene.keyframes(), asked.with_images, &header)
                 .map_err(|error| format!("{error:#}"))
         });
         let response = views.unwrap_or_else(|why| {

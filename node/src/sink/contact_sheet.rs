@@ -46,8 +46,8 @@ pub(crate) fn contact_sheet(scene: &Scene, answer: &Answer) -> Result<Option<Str
     let pictures: Vec<(SelectedView, RgbImage)> = shown
         .into_iter()
         .filter_map(|view| {
-            let keyframe = scene.keyframes().iter().find(|k| k.id == view.keyframe)?;
-            Some((view, thumbnail(&keyframe.frame.color)?))
+            let frame = view.view.frame(scene.keyframes(), &answer.map_views)?;
+            Some((view, thumbnail(&frame.color)?))
         })
         .collect();
     for (_, picture) in &pictures {
@@ -55,11 +55,12 @@ pub(crate) fn contact_sheet(scene: &Scene, answer: &Answer) -> Result<Option<Str
     }
     let (width, height) = (f64::from(PICTURE) + GAP, tallest + LINES + GAP);
     for (view, picture) in &pictures {
-        let rank = answer.views.iter().position(|v| v.keyframe == view.keyframe);
+        let rank = answer.views.iter().position(|v| v.view == view.view);
         let (x, y) = ((drawn % ACROSS) as f64 * width + GAP, (drawn / ACROSS) as f64 * height + TITLE);
         drawn += 1;
         let share = if high > low { (view.gain - low) / (high - low) } else { 1.0 };
-        cells += &cell(view, rank, picture, [x, y], share)?;
+        let name = view.view.name(&answer.map_views);
+        cells += &cell(view, &name, rank, picture, [x, y], share)?;
     }
     let rows = drawn.div_ceil(ACROSS).max(1) as f64;
     let (width, height) = (drawn.min(ACROSS) as f64 * width + GAP, rows * height + TITLE);
@@ -76,16 +77,23 @@ pub(crate) fn contact_sheet(scene: &Scene, answer: &Answer) -> Result<Option<Str
 fn shown(answer: &Answer) -> Vec<SelectedView> {
     let mut shown = answer.candidates.clone();
     if shown.len() > MOST {
-        let is_chosen = |v: &SelectedView| answer.views.iter().any(|c| c.keyframe == v.keyframe);
+        let is_chosen = |v: &SelectedView| answer.views.iter().any(|c| c.view == v.view);
         shown.sort_by(|a, b| is_chosen(b).cmp(&is_chosen(a)).then(b.gain.total_cmp(&a.gain)));
         shown.truncate(MOST);
-        shown.sort_by_key(|v| v.keyframe);
+        shown.sort_by_key(|v| v.view);
     }
     shown
 }
 
-/// One view: picture, rank where it was chosen, scores, and a bar for its gain among all.
-fn cell(view: &SelectedView, rank: Option<usize>, picture: &RgbImage, [x, y]: [f64; 2], share: f32) -> Result<String> {
+/// One view, called `name`: picture, rank where it was chosen, scores, and a bar for its gain among all.
+fn cell(
+    view: &SelectedView,
+    name: &str,
+    rank: Option<usize>,
+    picture: &RgbImage,
+    [x, y]: [f64; 2],
+    share: f32,
+) -> Result<String> {
     let mut png = Cursor::new(Vec::new());
     picture.write_to(&mut png, ImageFormat::Png).context("encoding a picture of the contact sheet")?;
     let (w, h) = picture.dimensions();
@@ -112,12 +120,11 @@ fn cell(view: &SelectedView, rank: Option<usize>, picture: &RgbImage, [x, y]: [f
     let _ = writeln!(
         svg,
         "<rect x=\"{x}\" y=\"{bottom}\" width=\"{:.1}\" height=\"4\" fill=\"{}\"/>\
-         <text x=\"{x}\" y=\"{:.1}\">keyframe {}: gain {:.2}, U {:.2}, new {:.0}%</text>\
+         <text x=\"{x}\" y=\"{:.1}\">{name}: gain {:.2}, U {:.2}, new {:.0}%</text>\
          <text x=\"{x}\" y=\"{:.1}\" fill=\"#666\">text {:.2}, image {:.2}, clip {:.2}</text>",
         f64::from(w) * f64::from(share.clamp(0.0, 1.0)),
         if rank.is_some() { CHOSEN } else { BAR },
         bottom + 15.0,
-        view.keyframe,
         view.gain,
         scores.utility,
         100.0 * view.new,
@@ -143,6 +150,7 @@ fn thumbnail(color: &ColorImage) -> Option<RgbImage> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vantage_scene::ViewScores;
 
     #[test]
     fn a_picture_keeps_its_shape_and_a_long_one_is_bounded() {
@@ -155,9 +163,9 @@ mod tests {
 
     #[test]
     fn a_chosen_view_is_marked_by_its_rank() {
-        let view = SelectedView { keyframe: 4, gain: 1.25, new: 0.5, ..SelectedView::default() };
-        let chosen = cell(&view, Some(1), &RgbImage::new(8, 6), [0.0, 0.0], 0.5).unwrap();
+        let view = SelectedView { gain: 1.25, new: 0.5, ..SelectedView::keyframe(4, ViewScores::default()) };
+        let chosen = cell(&view, "keyframe 4", Some(1), &RgbImage::new(8, 6), [0.0, 0.0], 0.5).unwrap();
         assert!(chosen.contains(">2</text>") && chosen.contains("keyframe 4: gain 1.25") && chosen.contains("new 50%"));
-        assert!(!cell(&view, None, &RgbImage::new(8, 6), [0.0, 0.0], 0.5).unwrap().contains("circle"));
+        assert!(!cell(&view, "", None, &RgbImage::new(8, 6), [0.0, 0.0], 0.5).unwrap().contains("circle"));
     }
 }

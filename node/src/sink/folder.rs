@@ -66,15 +66,14 @@ impl OutFolder {
         let boxes: Vec<OrientedBox> = answer.boxes.iter().map(|b| b.bbox).collect();
         let mut pictures = String::new();
         for (i, view) in answer.views.iter().enumerate() {
-            let Some(keyframe) = scene.keyframes().iter().find(|k| k.id == view.keyframe) else { continue };
-            let name = format!("question{number}_view{}_keyframe{}.png", i + 1, view.keyframe);
+            let Some(frame) = view.view.frame(scene.keyframes(), &answer.map_views) else { continue };
+            let what = view.view.name(&answer.map_views);
+            let name = format!("question{number}_view{}_{}.png", i + 1, what.replace(' ', "_"));
             let path = self.partial.join(&name);
-            view_with_boxes(&keyframe.frame, &boxes)
-                .save(&path)
-                .with_context(|| format!("writing {}", path.display()))?;
+            view_with_boxes(frame, &boxes).save(&path).with_context(|| format!("writing {}", path.display()))?;
             pictures += &format!(
-                "<figure><img src=\"{name}\" alt=\"keyframe {0}\"><figcaption>keyframe {0}, utility {1:.2}</figcaption></figure>",
-                view.keyframe, view.scores.utility
+                "<figure><img src=\"{name}\" alt=\"{what}\"><figcaption>{what}, utility {:.2}</figcaption></figure>",
+                view.scores.utility
             );
         }
         let mut sheet = String::new();

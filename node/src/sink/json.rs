@@ -67,8 +67,11 @@ pub enum Line<'a> {
 /// A chosen view.
 #[derive(Debug, Serialize)]
 pub struct View {
-    /// Keyframe id.
-    pub keyframe: u32,
+    /// Keyframe id; null for a view of the map.
+    pub keyframe: Option<u32>,
+    /// Where the map was looked at from; left out for a keyframe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub map_view: Option<String>,
     /// U(v).
     pub utility: f32,
     /// S_text.
@@ -160,7 +163,8 @@ impl<'a> Line<'a> {
     pub fn answer(answer: &'a Answer, suggested: Option<&NextBestView>, timing: bool) -> Self {
         let ms = |x: f64| timing.then_some(x);
         let view = |v: &vantage_model::SelectedView| View {
-            keyframe: v.keyframe,
+            keyframe: v.view.keyframe(),
+            map_view: v.view.keyframe().is_none().then(|| v.view.name(&answer.map_views)),
             utility: v.scores.utility,
             text: v.scores.text,
             image: v.scores.image,

@@ -13,6 +13,17 @@ pub struct Aabb {
     pub max: [f64; 3],
 }
 
+impl Aabb {
+    /// The least bounds that contain `points`; `None` without one. What is not a number has no part in it.
+    pub fn containing(points: impl IntoIterator<Item = [f64; 3]>) -> Option<Self> {
+        points.into_iter().fold(None, |bounds: Option<Self>, p| {
+            let Self { min, max } = bounds.unwrap_or(Self { min: p, max: p });
+            let fold = |a: [f64; 3], f: fn(f64, f64) -> f64| std::array::from_fn(|k| f(a[k], p[k]));
+            Some(Self { min: fold(min, f64::min), max: fold(max, f64::max) })
+        })
+    }
+}
+
 /// A box with full extents and a yaw about z, metres and radians.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct OrientedBox {
@@ -50,11 +61,7 @@ impl OrientedBox {
     /// The smallest axis-aligned bounds around the box.
     pub fn aabb(&self) -> Aabb {
         let corners = self.corners();
-        let fold = |k: usize, start: f64, f: fn(f64, f64) -> f64| corners.iter().map(|c| c[k]).fold(start, f);
-        Aabb {
-            min: std::array::from_fn(|k| fold(k, f64::INFINITY, f64::min)),
-            max: std::array::from_fn(|k| fold(k, f64::NEG_INFINITY, f64::max)),
-        }
+        Aabb::containing(corners).unwrap_or(Aabb { min: corners[0], max: corners[0] })
     }
 
     /// Whether `p` lies in the box grown by `margin_m` on every side.

@@ -121,15 +121,7 @@ impl PointCloud {
 
     /// Bounds of all points; `None` without points.
     pub fn bounds(&self) -> Option<Aabb> {
-        let first = self.positions.first()?.map(f64::from);
-        let mut bounds = Aabb { min: first, max: first };
-        for p in &self.positions {
-            for (k, x) in p.iter().map(|x| f64::from(*x)).enumerate() {
-                bounds.min[k] = bounds.min[k].min(x);
-                bounds.max[k] = bounds.max[k].max(x);
-            }
-        }
-        Some(bounds)
+        Aabb::containing(self.positions.iter().map(|p| p.map(f64::from)))
     }
 
     /// One point a voxel of side `voxel_m`: the mean position, colour and direction, voxels in lexicographic order. A

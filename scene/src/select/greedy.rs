@@ -14,7 +14,7 @@ use super::things::Shown;
 use super::visible::{Seen, VisibleSets};
 
 /// What showing a thing once more is worth beside showing it for the first time.
-const AGAIN: f32 = 0.05;
+pub const AGAIN: f32 = 0.05;
 
 /// Weights of what a view shows beside its utility.
 #[derive(Debug, Clone, Copy, PartialEq)]

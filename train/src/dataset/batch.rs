@@ -38,8 +38,8 @@ pub struct ScenePart {
     pub views: Vec<ViewInput>,
     /// Points that each view sees.
     pub visible: Vec<Vec<u32>>,
-    /// Those of them that it shows well.
-    pub well: Vec<Vec<u32>>,
+    /// How many pixels each view spends on each point that it sees, up to a factor that all share.
+    pub point_pixels: Vec<Vec<f32>>,
     /// For each view and object, the pixels that it shows of it as a share of the best keyframe's.
     pub pixel_shares: Vec<Vec<f32>>,
     /// Object of each point, -1 for none.
@@ -260,7 +260,7 @@ fn scene_part(
             })
             .collect(),
         visible: order.iter().map(|&v| sample.views[v].visible.clone()).collect(),
-        well: order.iter().map(|&v| sample.views[v].well.clone()).collect(),
+        point_pixels: order.iter().map(|&v| sample.views[v].point_pixels.clone()).collect(),
         pixel_shares: order.iter().map(|&v| pixel_shares(&sample.views[v], sample)).collect(),
         point_object: sample.point_object.clone(),
         boxes: room.objects.iter().map(|o| o.bbox).collect(),

@@ -7,12 +7,12 @@ use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use vantage_model::{ModelConfig, PointSample, VISIBILITY_TOLERANCE_M, ViewInput};
-use vantage_scene::{Aabb, KeyframeConfig, Scene, SceneConfig, TsdfConfig, seen_well, shell_mask, visible_points};
+use vantage_scene::{Aabb, KeyframeConfig, Scene, SceneConfig, TsdfConfig, patch_pixels, shell_mask, visible_points};
 
 use crate::rooms::{RecordConfig, Recording, Room, RoomConfig, generate, object_at, record};
 
 /// Version of the cached samples; a cache of another version is made anew.
-pub const SAMPLE_FORMAT_VERSION: u32 = 6;
+pub const SAMPLE_FORMAT_VERSION: u32 = 7;
 /// A sampled point belongs to the nearest object surface within this, metres.
 const LABEL_TOLERANCE_M: f64 = 0.10;
 /// Views kept of a scene at most, evenly spaced over the keyframes.
@@ -37,8 +37,8 @@ pub struct ViewSample {
     pub token_positions: Vec<[f32; 3]>,
     /// Indices of the sampled points that this view sees.
     pub visible: Vec<u32>,
-    /// Those of them that it shows well beside all keyframes of the room.
-    pub well: Vec<u32>,
+    /// How many pixels it spends on each of them, up to a factor that all views share.
+    pub point_pixels: Vec<f32>,
     /// Pixels of each of the room's objects.
     pub object_pixels: Vec<u32>,
 }
@@ -152,7 +152,7 @@ impl SceneSample {
         let visible: Vec<Vec<u32>> =
             keyframes.iter().map(|k| visible_points(&k.frame, &sample.positions, VISIBILITY_TOLERANCE_M)).collect();
         let origins: Vec<[f32; 3]> = keyframes.iter().map(|k| k.frame.optical_center()).collect();
-        let well = seen_well(&visible, &origins, &sample.positions, &sample.normals());
+        let point_pixels = patch_pixels(&visible, &origins, &sample.positions, &sample.normals());
         let count = keyframes.len().min(MAX_VIEWS);
         let views = (0..count)
             .map(|i| {
@@ -163,7 +163,7 @@ impl SceneSample {
                     depth: input.depth,
                     token_positions: input.token_positions,
                     visible: visible[place].clone(),
-                    well: well[place].clone(),
+                    point_pixels: point_pixels[place].clone(),
                     object_pixels: pixels[place].clone(),
                 }
             })

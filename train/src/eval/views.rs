@@ -6,14 +6,15 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use nalgebra::Point3;
 use serde_json::json;
-use vantage_model::{AskOptions, DeviceChoice, Reasoner, SelectedView, TextBox, ViewStrategy};
+use vantage_model::{AskOptions, DeviceChoice, Reasoner, TextBox, ViewId, ViewStrategy};
 use vantage_node::sink::stdout;
-use vantage_scene::Scene;
+use vantage_scene::{RgbdFrame, Scene};
 
 use super::run::{Asked, QUESTIONS_PER_ROOM, ROOMS_PER_SEED, first_room};
 use crate::dataset::{WELL_SHARE, fuse_recording, keyframe_pixels, least_pixels};
-use crate::rooms::{Difficulty, RecordConfig, Recording, Room, RoomConfig, generate, record};
+use crate::rooms::{Difficulty, RecordConfig, Recording, Room, RoomConfig, generate, object_at, record};
 use crate::run::progress;
 use crate::tasks::{Question, TaskMix, estimate, questions};
 
@@ -41,6 +42,9 @@ pub struct ViewsArgs {
     /// Tasks, `all`, or with their shares: `qa=6,grounding=7`.
     #[arg(long, default_value = "all")]
     pub tasks: TaskMix,
+    /// Also compare the learned choice among keyframes and views of the map, as `learned+map`.
+    #[arg(long)]
+    pub map_views: bool,
     /// Choose only: no answers, which is much faster.
     #[arg(long)]
     pub no_answers: bool,
@@ -49,16 +53,27 @@ pub struct ViewsArgs {
     pub json: bool,
 }
 
+/// The learned choice among keyframes and views of the map.
+const WITH_MAP: &str = "learned+map";
+/// Of a view of the map every so many pixels, along and across, are looked up in the room.
+const LOOKED_UP: usize = 4;
+/// A pixel shows the object whose surface is within this, metres.
+const OBJECT_WITHIN_M: f64 = 0.1;
+
 /// A strategy with a number of views; `None` is the model's own.
 type Way = (&'static str, Option<usize>);
 
 /// All that are compared, in the order they are printed.
-fn ways() -> Vec<Way> {
+fn ways(args: &ViewsArgs) -> Vec<Way> {
     let mut ways: Vec<Way> = vec![("learned", None)];
     for strategy in ["learned", "uniform", "coverage", "random", "ring", "oracle"] {
         ways.extend(COUNTS.map(|count| (strategy, Some(count))));
     }
     ways.push(("all", None));
+    if args.map_views {
+        ways.push((WITH_MAP, None));
+        ways.extend(COUNTS.map(|count| (WITH_MAP, Some(count))));
+    }
     ways
 }
 
@@ -136,18 +151,20 @@ impl Truth {
         self.best.get(object).is_some_and(|best| *best >= self.least)
     }
 
-    fn shows_well(&self, keyframe: u32, object: usize) -> bool {
-        let pixels = self.pixels.get(&keyframe).and_then(|p| p.get(object)).copied().unwrap_or(0);
+    /// `pixels`: those of each object in some view.
+    fn shows_well(&self, pixels: &[u32], object: usize) -> bool {
+        let pixels = pixels.get(object).copied().unwrap_or(0);
         self.is_shown(object)
             && pixels >= self.least
             && f64::from(pixels) >= f64::from(WELL_SHARE) * f64::from(self.best[object])
     }
 
-    /// Share of what the question is about, and any keyframe shows, that one of `keyframes` shows well.
-    fn visibility(&self, question: &Question, keyframes: &[u32]) -> f64 {
+    /// Share of what the question is about, and any keyframe shows, that one of the views shows well; of each `shown`, the
+    /// pixels of each object.
+    fn visibility(&self, question: &Question, shown: &[Vec<u32>]) -> f64 {
         let objects: Vec<usize> = question.referents.iter().copied().filter(|&o| self.is_shown(o)).collect();
-        let shown = objects.iter().filter(|&&o| keyframes.iter().any(|&k| self.shows_well(k, o))).count();
-        shown as f64 / objects.len().max(1) as f64
+        let well = objects.iter().filter(|&&o| shown.iter().any(|pixels| self.shows_well(pixels, o))).count();
+        well as f64 / objects.len().max(1) as f64
     }
 
     /// The keyframes that show most of it: one after the other that which shows most objects well that none did, of equals the
@@ -156,7 +173,8 @@ impl Truth {
         let mut chosen: Vec<u32> = Vec::new();
         while chosen.len() < count.min(self.pixels.len()) {
             let worth = |&k: &u32| {
-                let with: Vec<u32> = chosen.iter().copied().chain([k]).collect();
+                let with: Vec<Vec<u32>> =
+                    chosen.iter().chain([&k]).filter_map(|k| self.pixels.get(k).cloned()).collect();
                 let pixels: u32 = question.referents.iter().filter_map(|&o| self.pixels.get(&k)?.get(o).copied()).sum();
                 ((self.visibility(question, &with) * 1e6) as u64, pixels, std::cmp::Reverse(k))
             };
@@ -166,6 +184,29 @@ impl Truth {
         }
         chosen
     }
+}
+
+/// The pixels of each object in a view of the map, as many as if its picture had the size of a recording's.
+fn pixels_of_map(room: &Room, frame: &RgbdFrame) -> Vec<u32> {
+    let (width, height) = (frame.depth.width as usize, frame.depth.height as usize);
+    let mut counts = vec![0u32; room.objects.len()];
+    let mut looked_up = 0usize;
+    for v in (0..height).step_by(LOOKED_UP) {
+        for u in (0..width).step_by(LOOKED_UP) {
+            looked_up += 1;
+            let z = f64::from(frame.depth.data[v * width + u]);
+            if z <= 0.0 {
+                continue;
+            }
+            let p = frame.world_from_camera * Point3::from(frame.camera.ray(u as f64, v as f64) * z);
+            if let Some(object) = object_at(room, [p.x as f32, p.y as f32, p.z as f32], OBJECT_WITHIN_M) {
+                counts[object] += 1;
+            }
+        }
+    }
+    let config = RecordConfig::default();
+    let scale = f64::from(config.width * config.height) / looked_up.max(1) as f64;
+    counts.iter().map(|&count| (f64::from(count) * scale).round() as u32).collect()
 }
 
 /// One question, put with the views of every way.
@@ -196,7 +237,7 @@ impl Put<'_> {
         self.reasoner.select_views(self.scene, &prompt, &AskOptions::default())?;
         // equal views give equal answers
         let mut known: BTreeMap<Vec<u32>, Worth> = BTreeMap::new();
-        for way in ways() {
+        for way in ways(args) {
             let (strategy, max_views) = way;
             let strategy = match strategy {
                 "uniform" => ViewStrategy::UniformInTime,
@@ -207,21 +248,30 @@ impl Put<'_> {
                 "oracle" => ViewStrategy::Given(self.truth.oracle(self.question, max_views.unwrap_or(0))),
                 _ => ViewStrategy::Utility,
             };
-            let options = AskOptions { strategy, max_views, ..AskOptions::default() };
-            let (chosen, _, latency) = self.reasoner.select_views(self.scene, &prompt, &options)?;
-            let mut ids: Vec<u32> = chosen.iter().map(|view: &SelectedView| view.keyframe).collect();
+            let map_views = way.0 == WITH_MAP;
+            let options = AskOptions { strategy, max_views, map_views, ..AskOptions::default() };
+            let (choice, latency) = self.reasoner.select_views(self.scene, &prompt, &options)?;
+            let mut ids: Vec<u32> = choice.chosen.iter().filter_map(|view| view.view.keyframe()).collect();
             ids.sort_unstable();
+            let shown: Vec<Vec<u32>> = choice
+                .chosen
+                .iter()
+                .filter_map(|view| match view.view {
+                    ViewId::Keyframe(id) => self.truth.pixels.get(&id).cloned(),
+                    ViewId::Map(at) => choice.map_views.get(at).map(|view| pixels_of_map(self.room, &view.frame)),
+                })
+                .collect();
             let room = self.room.seed;
             let column = columns.entry(way).or_default();
-            column.views.push((room, ids.len() as f64));
-            column.visibility.push((room, self.truth.visibility(self.question, &ids)));
+            column.views.push((room, choice.chosen.len() as f64));
+            column.visibility.push((room, self.truth.visibility(self.question, &shown)));
             column.select_ms.push((room, latency.select_ms));
             if args.no_answers {
                 continue;
             }
             let worth = match known.get(&ids) {
-                Some(worth) => *worth,
-                None => {
+                Some(worth) if ids.len() == choice.chosen.len() => *worth,
+                _ => {
                     let worth = self.answer(&prompt, &options)?;
                     known.insert(ids, worth);
                     worth
@@ -250,7 +300,7 @@ fn print(args: &ViewsArgs, columns: &BTreeMap<Way, Column>, keyframes: usize) ->
             "strategy", "k", "views", "visibility %", "exact match", "acc@0.25", "encode ms", "select ms"
         ))?;
     }
-    for way in ways() {
+    for way in ways(args) {
         let Some(column) = columns.get(&way) else { continue };
         let k = match way {
             (_, Some(count)) => count.to_string(),

@@ -316,7 +316,7 @@ mod tests {
             bounds: ROOM,
             views: Vec::new(),
             visible: Vec::new(),
-            well: Vec::new(),
+            point_pixels: Vec::new(),
             pixel_shares: Vec::new(),
             point_object: (0..POINTS).map(|i| (i % 3) as i16 - 1).collect(),
             boxes: vec![solid([1.0, 1.0, 0.5]), solid([3.0, 2.0, 0.5])],

@@ -4,7 +4,7 @@ use anyhow::Result;
 use burn::tensor::{Device, Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
 use vantage_model::{ModelConfig, Network, PointFeatures, PointSample, Tokenizer, ViewFeatures, ViewInput};
-use vantage_scene::Aabb;
+use vantage_scene::{Aabb, things};
 
 use crate::dataset::{BatchConfig, ScenePart, SceneSample, TextRow, WELL_SHARE, part_and_rows};
 
@@ -21,8 +21,10 @@ pub(super) struct FrozenScene {
     pub(super) bounds: Aabb,
     /// Points that each view sees.
     pub(super) visible: Vec<Vec<u32>>,
-    /// Those of them that it shows well.
-    pub(super) well: Vec<Vec<u32>>,
+    /// How many pixels each view spends on each of them.
+    pub(super) point_pixels: Vec<Vec<f32>>,
+    /// The thing that each point is of.
+    pub(super) things: Vec<u32>,
     /// Object of each point, -1 for none.
     pub(super) point_object: Vec<i16>,
     /// For each view and object, 1 where it shows it well, less in proportion.
@@ -56,13 +58,15 @@ impl FrozenScene {
             .iter()
             .map(|of_view| of_view.iter().map(|s| (s / WELL_SHARE).min(1.0)).collect())
             .collect();
+        let things = things(&part.points.positions, &network.point_kinds(&points));
         Self {
             fine: points.fine.into_data().iter::<f32>().collect(),
             pooled,
             sample: part.points.clone(),
             bounds: part.bounds,
             visible: part.visible.clone(),
-            well: part.well.clone(),
+            point_pixels: part.point_pixels.clone(),
+            things,
             point_object: part.point_object.clone(),
             shown,
         }
@@ -123,7 +127,7 @@ impl FrozenScene {
         let point_object: Vec<i16> = (0..12).map(|i| i16::try_from(i / 3).unwrap_or(0) - 1).collect();
         let of = |object: i16| {
             let own = (0u32..).zip(&point_object).filter(move |(_, o)| **o == object || **o < 0);
-            own.map(|(i, _)| i).collect::<Vec<u32>>()
+            own.map(|(i, _)| i)
         };
         Self {
             fine: (0..point_object.len() * channels).map(|_| rng.random_range(-1.0..1.0)).collect(),
@@ -134,8 +138,9 @@ impl FrozenScene {
                 grid_m: 0.07,
             },
             bounds: Aabb { min: [-3.0, -1.0, 0.0], max: [6.0, 1.0, 2.0] },
-            visible: (0..=OBJECTS as i16).map(of).collect(),
-            well: (0..=OBJECTS as i16).map(of).collect(),
+            visible: (0..=OBJECTS as i16).map(|view| of(view).collect()).collect(),
+            point_pixels: (0..=OBJECTS as i16).map(|view| vec![1.0; of(view).count()]).collect(),
+            things: point_object.iter().map(|o| u32::from((o + 1).unsigned_abs())).collect(),
             shown: (0..=OBJECTS).map(|view| (0..OBJECTS).map(|o| f32::from(u8::from(o == view))).collect()).collect(),
             point_object,
         }

@@ -1,26 +1,17 @@
 //! A frozen scene and questions about it in, the loss of choosing views out.
 //!
 //! Three parts: whether each point is what a question is about; whether each view shows it (the contrastive losses of the
-//! scores); and how well the views chosen one after the other show it. The choice itself has no gradient: a choice by
-//! Gumbel-softmax (Jang et al., arXiv 1611.01144) stands in for it, straight through, so that gradients reach the weights.
+//! scores); and how well the views show it that a relaxed choice takes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use burn::tensor::activation::{sigmoid, softmax};
 use burn::tensor::{Device, Tensor, TensorData};
-use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use vantage_model::{LEAST_PROBABILITY, Network, TEXT_WEIGHT_PRIOR, ViewWeights};
-use vantage_scene::balanced;
+use vantage_model::{Network, TEXT_WEIGHT_PRIOR};
 
+use super::choice::{Noise, ThingsShown, choose_relaxed, missed};
 use super::frozen::{FrozenQuestion, FrozenScene};
 
-/// Views chosen one after the other.
-const CHOSEN: usize = 3;
-/// Temperature of the relaxed choice.
-const TEMPERATURE: f32 = 0.5;
-/// What takes a chosen view out of the next choice.
-const OUT: f32 = 1.0e4;
 /// How much all points of what is asked about weigh beside all others: there are few.
 const POSITIVE_SHARE: f32 = 0.3;
 /// A view shows the referent in the contrastive losses from this quality on.
@@ -95,8 +86,9 @@ pub(super) fn view_losses(
     let utility = standardised(cosines.to_points) * weights.text.clone()
         + standardised(cosines.images_to_points.mean_dim(0)) * weights.image.clone()
         + standardised(cosines.to_images) * weights.clip.clone();
-    let relevance = balanced_relevance(logits, scene, device);
-    let missed = missed_by_choice(&utility, relevance, &quality, &weights, scene, &mut Noise(rng));
+    let shown = ThingsShown::new(logits, scene, device);
+    let chosen = choose_relaxed(&utility, &shown, &weights, scene, &mut Noise(rng));
+    let missed = missed(&chosen, &quality);
     let choice_loss = (missed * asked.clone()).sum() / asked.sum().clamp_min(1.0);
     let prior = (weights.text - TEXT_WEIGHT_PRIOR).square().sum();
 
@@ -108,7 +100,7 @@ pub(super) fn view_losses(
 }
 
 /// A table of numbers, row by row.
-fn table(data: Vec<f32>, shape: [usize; 2], device: &Device) -> Tensor<2> {
+pub(super) fn table(data: Vec<f32>, shape: [usize; 2], device: &Device) -> Tensor<2> {
     Tensor::from_data(TensorData::new(data, shape), device)
 }
 
@@ -161,82 +153,6 @@ fn contrast_loss(network: &Network, cosines: &Cosines, good: Tensor<2>, asked: T
     cross_entropy(scaled(0, &cosines.to_points), good.clone(), asked.clone())
         + cross_entropy(scaled(1, &cosines.to_images), good, asked)
         + cross_entropy(scaled(2, &cosines.images_to_points), eye, eye_weight) * 0.5
-}
-
-/// The share of each point in what a question is about, `[questions, points]`, as where a robot chooses: small things weigh as
-/// much as large ones. What that balance depends on has no gradient.
-fn balanced_relevance(logits: Tensor<2>, scene: &FrozenScene, device: &Device) -> Tensor<2> {
-    let shape = logits.dims();
-    let counted = 1.0 / (1.0 - LEAST_PROBABILITY);
-    let relevance = ((sigmoid(logits) - LEAST_PROBABILITY) * counted).clamp_min(0.0);
-    let found: Vec<f32> = relevance.clone().into_data().iter::<f32>().collect();
-    let factors = found.chunks(shape[1].max(1)).flat_map(|values| {
-        let balanced = balanced(values, &scene.sample.positions);
-        values.iter().zip(balanced).map(|(value, b)| if *value > 0.0 { b / value } else { 0.0 }).collect::<Vec<f32>>()
-    });
-    let relevance = relevance * table(factors.collect(), shape, device) + 1.0e-4;
-    relevance.clone() / relevance.sum_dim(1)
-}
-
-/// How much of what is asked about the views miss that are chosen one after the other, the mean over the rounds,
-/// `[questions, 1]`. `utility`, `quality`: `[questions, views]`; `relevance`: `[questions, points]`.
-fn missed_by_choice(
-    utility: &Tensor<2>,
-    relevance: Tensor<2>,
-    quality: &Tensor<2>,
-    weights: &ViewWeights,
-    scene: &FrozenScene,
-    noise: &mut Noise<'_>,
-) -> Tensor<2> {
-    let device = &utility.device();
-    let ([n, v], p) = (utility.dims(), scene.points());
-    let marks = |lists: &[Vec<u32>]| {
-        let mut marks = vec![0.0f32; v * p];
-        for (row, list) in marks.chunks_mut(p.max(1)).zip(lists) {
-            list.iter().for_each(|&i| row[i as usize] = 1.0);
-        }
-        table(marks, [v, p], device)
-    };
-    let (sees, sees_well) = (marks(&scene.visible), marks(&scene.well));
-    let sizes = sees.clone().sum_dim(1).clamp_min(1.0).transpose();
-    let (mut covered, mut covered_well) = (Tensor::<2>::zeros([n, p], device), Tensor::<2>::zeros([n, p], device));
-    let mut missing = Tensor::<2>::ones([n, 1], device);
-    let mut taken = Tensor::<2>::zeros([n, v], device);
-    let mut sum = Tensor::<2>::zeros([n, 1], device);
-    let rounds = CHOSEN.min(v);
-    for round in 0..rounds {
-        let new_of = |covered: &Tensor<2>, sees: &Tensor<2>| {
-            (relevance.clone() * (covered.clone().neg() + 1.0)).matmul(sees.clone().transpose())
-        };
-        let new = (new_of(&covered, &sees) + new_of(&covered_well, &sees_well)).mul_scalar(0.5);
-        let seen = covered.clone().matmul(sees.clone().transpose()) / sizes.clone();
-        let gain = utility.clone() + new * weights.new.clone() - seen * weights.seen.clone();
-        let gain = gain - taken.clone().mul_scalar(OUT) + table(noise.gumbel(n * v), [n, v], device);
-        let soft = softmax(gain.div_scalar(TEMPERATURE), 1);
-        let fixed = soft.clone().detach();
-        let hard = fixed.clone().greater_equal(fixed.clone().max_dim(1).expand([n, v])).float();
-        let chosen = hard.clone() + soft - fixed;
-        taken = taken + hard;
-        missing = missing * ((chosen.clone() * quality.clone()).sum_dim(1).neg() + 1.0);
-        sum = sum + missing.clone();
-        // behind the last choice nobody asks what is covered
-        if round + 1 < rounds {
-            covered = (covered.clone().neg() + 1.0) * chosen.clone().matmul(sees.clone()) + covered;
-            covered_well = (covered_well.clone().neg() + 1.0) * chosen.matmul(sees_well.clone()) + covered_well;
-        }
-    }
-    sum.div_scalar(rounds as f32)
-}
-
-/// Draws of the standard Gumbel distribution; zeros without a generator.
-struct Noise<'a>(Option<&'a mut ChaCha8Rng>);
-
-impl Noise<'_> {
-    fn gumbel(&mut self, count: usize) -> Vec<f32> {
-        let Some(rng) = &mut self.0 else { return vec![0.0; count] };
-        // from above 0 to below 1
-        (0..count).map(|_| -(-rng.random_range(1.0e-6f32..0.999_999).ln()).ln()).collect()
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! The encoders and the decoder stay as they are. What learns are the text tower and the heads into the shared spaces, how
 //! relevant a point is to a question, and the weights of a view's scores.
 
+mod choice;
 mod frozen;
 mod loss;
 mod run;

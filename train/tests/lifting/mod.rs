@@ -163,7 +163,7 @@ pub fn measure(seed: u64, error: f64, views: Option<usize>) -> Measured {
         let stamp = scene.keyframes().iter().find(|k| k.id == keyframe).unwrap().frame.stamp;
         recording.frames.iter().position(|f| f.stamp == stamp).unwrap()
     };
-    let frames: Vec<usize> = answer.views.iter().map(|v| frame_of(v.keyframe)).collect();
+    let frames: Vec<usize> = answer.views.iter().filter_map(|v| v.view.keyframe()).map(frame_of).collect();
     let visible: Vec<&Object> =
         room.objects.iter().filter(|o| frames.iter().any(|f| shown(&recording, *f, o.id))).collect();
     // pairs of one class, the best first, each used once
