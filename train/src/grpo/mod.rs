@@ -6,6 +6,7 @@ mod loss;
 mod rollout;
 mod run;
 mod update;
+mod view_sets;
 mod workers;
 
 pub use advantage::{Advantages, Spread, advantages};

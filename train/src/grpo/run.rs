@@ -15,6 +15,7 @@ use super::advantage::Spread;
 use super::loss::{GrpoConfig, Normalisation};
 use super::rollout::GroupConfig;
 use super::update::UpdateConfig;
+use super::view_sets::ViewSets;
 use super::workers::{Rolled, Trainer, UpdateSums, Workers};
 use crate::dataset::{Batch, BatchConfig, load_or_make};
 use crate::rewards::{RewardWeights, Rewards, Similarity};
@@ -78,6 +79,10 @@ pub struct GrpoArgs {
     /// Views a scene.
     #[arg(long, default_value_t = 4)]
     pub views: usize,
+    /// Draw a question's views as the model would choose them, twice, and learn the weights of the choice from which set's answers
+    /// earned more; else a scene's views are drawn at random.
+    #[arg(long)]
+    pub refine_views: bool,
     /// Most tokens of an answer, and of a question with its worked answer; longer ones are left out.
     #[arg(long, default_value_t = 200)]
     pub max_tokens: usize,
@@ -177,6 +182,7 @@ impl GrpoArgs {
             ("questions", self.questions.to_string()),
             ("group", self.group.to_string()),
             ("views", self.views.to_string()),
+            ("refine-views", self.refine_views.to_string()),
             ("max-tokens", self.max_tokens.to_string()),
             ("tasks", self.tasks.to_string()),
             ("temperature", self.temperature.to_string()),
@@ -255,7 +261,7 @@ pub fn run(args: &GrpoArgs) -> Result<()> {
     let batch_config = BatchConfig {
         scenes: args.scenes,
         questions: args.questions,
-        views: args.views,
+        views: if args.refine_views { usize::MAX } else { args.views },
         max_tokens: args.max_tokens,
         mix: args.tasks,
     };
@@ -270,10 +276,14 @@ pub fn run(args: &GrpoArgs) -> Result<()> {
     for step in state.step..args.steps {
         let policy = network.valid();
         let (mut batches, mut rolled): (Vec<Batch>, Vec<Rolled>) = Default::default();
+        let mut view_sets = ViewSets::default();
         for round in 0..args.dynamic {
             let draw = step * args.dynamic + round;
-            let batch = Batch::make(&samples, &tokenizer, &batch_config, args.seed, draw)?;
+            let mut batch = Batch::make(&samples, &tokenizer, &batch_config, args.seed, draw)?;
             let seed = args.seed ^ (draw as u64 + 1).wrapping_mul(SAMPLING_STREAM);
+            if args.refine_views {
+                batch = view_sets.draw(&batch, &policy, &config, args.views, seed, &device);
+            }
             rolled.extend(workers.roll_out(&trainer, &policy, &batch, seed)?);
             batches.push(batch);
             let (all, degenerate) = groups_of(&rolled, args.group);
@@ -282,14 +292,24 @@ pub fn run(args: &GrpoArgs) -> Result<()> {
             }
         }
         let rate = schedule.rate(step);
-        let (mut done, mut anchored) = (None, 0.0);
-        for _ in 0..args.epochs {
+        let (mut done, mut anchored, mut view_spread) = (None, 0.0, 0.0);
+        for epoch in 0..args.epochs {
             let mut gradients = GradientsAccumulator::new();
+            let mut any = supervised.is_some();
+            // the sets were drawn by the weights as they are before the first update
+            if let (0, Some(mut views)) = (epoch, view_sets.gradient(&network, &rolled, &autodiff)) {
+                let norm = mean_and_clip(&network, &mut views.grads, 1, MAX_GRADIENT_NORM);
+                ensure!(norm.is_finite(), "step {step}: {NOT_A_NUMBER}");
+                gradients.accumulate(&network, views.grads);
+                view_spread = views.spread;
+                any = true;
+            }
             if let Some((mut grads, sums)) = workers.gradients(&trainer, &network, &rolled)? {
                 let norm = mean_and_clip(&network, &mut grads, sums.scenes, MAX_GRADIENT_NORM);
                 ensure!(norm.is_finite(), "step {step}: {NOT_A_NUMBER}");
                 gradients.accumulate(&network, grads);
                 done = Some((norm, sums));
+                any = true;
             }
             if let Some(supervised) = &supervised {
                 let special = tokenizer.special();
@@ -300,14 +320,15 @@ pub fn run(args: &GrpoArgs) -> Result<()> {
                 scale(&network, &mut grads, args.anchor);
                 gradients.accumulate(&network, grads);
                 anchored = values[0];
-            } else if done.is_none() {
+            }
+            if !any {
                 break;
             }
             network = optimizer.step(rate, network, gradients.grads());
         }
         state.step = step + 1;
         state.seconds = before + start.elapsed().as_secs_f64();
-        let line = format!("{},{anchored:.4}", log_line(&rolled, args.group, done));
+        let line = format!("{},{anchored:.4},{view_spread:.4}", log_line(&rolled, args.group, done));
         writeln!(log, "{},{:.1},{rate:.7},{line}", state.step, state.seconds)?;
         bar.set_position(state.step as u64);
         bar.set_message(line);
@@ -326,7 +347,7 @@ pub fn run(args: &GrpoArgs) -> Result<()> {
 
 /// Columns of log.csv.
 const LOG_HEADER: &str = "step,seconds,rate,norm,loss,reward,format,perception,semantic,exact,overlong,missed,tokens,\
-                          groups,degenerate,clipped,divergence,ratio,overlap,anchor";
+                          groups,degenerate,clipped,divergence,ratio,overlap,anchor,view_spread";
 
 /// Groups, and those with equal rewards.
 fn groups_of(rolled: &[Rolled], group: usize) -> (usize, usize) {

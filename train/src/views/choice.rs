@@ -75,39 +75,82 @@ fn by_view_and_point(
     table(out, shape, device)
 }
 
-/// The views taken one after the other by their gains, those of [`vantage_scene::select_greedy`]; of each round
-/// `[questions, views]`, 1 at the chosen one. `utility`: `[questions, views]`.
-pub(super) fn choose_relaxed(
-    utility: &Tensor<2>,
-    shown: &ThingsShown,
-    weights: &ViewWeights,
-    scene: &FrozenScene,
-    noise: &mut Noise<'_>,
-) -> Vec<Tensor<2>> {
-    let device = &utility.device();
-    let ([n, v], p) = (utility.dims(), scene.points());
-    let things = shown.shares.dims()[1];
-    let sees = by_view_and_point(&scene.visible, |_, _| 1.0, [v, p], device);
-    let sizes = sees.clone().sum_dim(1).clamp_min(1.0).transpose();
-    let at_all = shown.weighed(shown.shares.clone());
-    let mut best = Tensor::<3>::zeros([n, things, 1], device);
-    let mut covered = Tensor::<2>::zeros([n, p], device);
-    let mut taken = Tensor::<2>::zeros([n, v], device);
+/// A choice in the making. Its gains are those of [`vantage_scene::select_greedy`].
+pub(super) struct Progress<'a> {
+    /// `[questions, views]`.
+    utility: Tensor<2>,
+    shown: &'a ThingsShown,
+    weights: &'a ViewWeights,
+    /// 1 where a view sees a point, `[views, points]`.
+    sees: Tensor<2>,
+    /// Points that each view sees, `[1, views]`.
+    sizes: Tensor<2>,
+    /// What each view shows at all, `[questions, views]`.
+    at_all: Tensor<2>,
+    /// The best that a chosen view shows of each thing, `[questions, things, 1]`.
+    best: Tensor<3>,
+    /// 1 where a chosen view sees a point, `[questions, points]`.
+    covered: Tensor<2>,
+    /// 1 where a view is chosen, `[questions, views]`.
+    taken: Tensor<2>,
+}
+
+impl<'a> Progress<'a> {
+    /// Nothing is chosen. `utility`: `[questions, views]`.
+    pub(super) fn new(
+        utility: Tensor<2>,
+        shown: &'a ThingsShown,
+        weights: &'a ViewWeights,
+        scene: &FrozenScene,
+    ) -> Self {
+        let device = &utility.device();
+        let ([n, v], p) = (utility.dims(), scene.points());
+        let things = shown.shares.dims()[1];
+        let sees = by_view_and_point(&scene.visible, |_, _| 1.0, [v, p], device);
+        Self {
+            utility,
+            shown,
+            weights,
+            sizes: sees.clone().sum_dim(1).clamp_min(1.0).transpose(),
+            sees,
+            at_all: shown.weighed(shown.shares.clone()),
+            best: Tensor::zeros([n, things, 1], device),
+            covered: Tensor::zeros([n, p], device),
+            taken: Tensor::zeros([n, v], device),
+        }
+    }
+
+    /// What each view would add, `[questions, views]`; far below all others for those that are chosen.
+    pub(super) fn gains(&self) -> Tensor<2> {
+        let new = self.shown.weighed((self.shown.shares.clone() - self.best.clone()).clamp_min(0.0));
+        let seen = self.covered.clone().matmul(self.sees.clone().transpose()) / self.sizes.clone();
+        let shows = new + self.at_all.clone() * AGAIN;
+        let gains = self.utility.clone() + shows * self.weights.new.clone() - seen * self.weights.seen.clone();
+        gains - self.taken.clone().mul_scalar(OUT)
+    }
+
+    /// Takes a view for each question: `chosen`, `[questions, views]`, is 1 there.
+    pub(super) fn add(&mut self, chosen: &Tensor<2>) {
+        let [n, v] = chosen.dims();
+        self.taken = self.taken.clone() + chosen.clone().detach();
+        let shows = (self.shown.shares.clone() * chosen.clone().reshape([n, 1, v])).sum_dim(2);
+        self.best = self.best.clone() + (shows - self.best.clone()).clamp_min(0.0);
+        let hidden = self.covered.clone().neg() + 1.0;
+        self.covered = hidden * chosen.clone().matmul(self.sees.clone()) + self.covered.clone();
+    }
+}
+
+/// The views taken one after the other; of each round `[questions, views]`, 1 at the chosen one, with the gradient of a softmax.
+pub(super) fn choose_relaxed(mut progress: Progress<'_>, noise: &mut Noise<'_>) -> Vec<Tensor<2>> {
+    let [n, v] = progress.utility.dims();
     let mut out = Vec::new();
     for _ in 0..CHOSEN.min(v) {
-        let new = shown.weighed((shown.shares.clone() - best.clone()).clamp_min(0.0));
-        let seen = covered.clone().matmul(sees.clone().transpose()) / sizes.clone();
-        let shows = new + at_all.clone() * AGAIN;
-        let gain = utility.clone() + shows * weights.new.clone() - seen * weights.seen.clone();
-        let gain = gain - taken.clone().mul_scalar(OUT) + table(noise.gumbel(n * v), [n, v], device);
-        let soft = softmax(gain.div_scalar(TEMPERATURE), 1);
+        let gains = progress.gains() + table(noise.gumbel(n * v), [n, v], &progress.utility.device());
+        let soft = softmax(gains.div_scalar(TEMPERATURE), 1);
         let fixed = soft.clone().detach();
         let hard = fixed.clone().greater_equal(fixed.clone().max_dim(1).expand([n, v])).float();
-        let chosen = hard.clone() + soft - fixed;
-        taken = taken + hard;
-        let shows = (shown.shares.clone() * chosen.clone().reshape([n, 1, v])).sum_dim(2);
-        best = best.clone() + (shows - best).clamp_min(0.0);
-        covered = (covered.clone().neg() + 1.0) * chosen.clone().matmul(sees.clone()) + covered;
+        let chosen = hard + soft - fixed;
+        progress.add(&chosen);
         out.push(chosen);
     }
     out
@@ -129,7 +172,7 @@ pub(super) fn missed(chosen: &[Tensor<2>], quality: &Tensor<2>) -> Tensor<2> {
 pub(super) struct Noise<'a>(pub(super) Option<&'a mut ChaCha8Rng>);
 
 impl Noise<'_> {
-    fn gumbel(&mut self, count: usize) -> Vec<f32> {
+    pub(super) fn gumbel(&mut self, count: usize) -> Vec<f32> {
         let Some(rng) = &mut self.0 else { return vec![0.0; count] };
         // from above 0 to below 1
         (0..count).map(|_| -(-rng.random_range(1.0e-6f32..0.999_999).ln()).ln()).collect()
@@ -161,7 +204,8 @@ mod tests {
 
             let shown = ThingsShown::new(table(logits.clone(), [1, points], &device), &scene, &device);
             let utilities = table(utility.clone(), [1, views], &device);
-            let relaxed: Vec<usize> = choose_relaxed(&utilities, &shown, &weights, &scene, &mut Noise(None))
+            let progress = Progress::new(utilities, &shown, &weights, &scene);
+            let relaxed: Vec<usize> = choose_relaxed(progress, &mut Noise(None))
                 .into_iter()
                 .map(|chosen| chosen.argmax(1).into_scalar::<i32>() as usize)
                 .collect();

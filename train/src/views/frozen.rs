@@ -44,7 +44,7 @@ pub(super) struct FrozenQuestion {
 
 impl FrozenScene {
     /// Encodes `part` with `network`, which is without gradients.
-    fn of(part: &ScenePart, network: &Network, config: &ModelConfig, device: &Device) -> Self {
+    pub(super) fn of(part: &ScenePart, network: &Network, config: &ModelConfig, device: &Device) -> Self {
         let views: Vec<&ViewInput> = part.views.iter().collect();
         let samples: [&PointSample; 1] = [&part.points];
         let (_, points) = network.encode_points(&samples, config, device);

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
-use vantage_model::{Network, TEXT_WEIGHT_PRIOR};
+use vantage_model::{Network, PointFeatures, TEXT_WEIGHT_PRIOR, TextEmbeddings, ViewWeights};
 
-use super::choice::{Noise, ThingsShown, choose_relaxed, missed};
+use super::choice::{Noise, Progress, ThingsShown, choose_relaxed, missed};
 use super::frozen::{FrozenQuestion, FrozenScene};
 
 /// How much all points of what is asked about weigh beside all others: there are few.
@@ -20,7 +20,7 @@ const GOOD_QUALITY: f32 = 0.8;
 const WEIGHT_CONTRAST: f32 = 0.5;
 const WEIGHT_CHOICE: f32 = 1.0;
 /// Of (w_t - 0.3)^2.
-const WEIGHT_PRIOR: f32 = 0.1;
+pub(super) const WEIGHT_PRIOR: f32 = 0.1;
 
 /// The total and its parts.
 pub(super) struct ViewLosses {
@@ -64,13 +64,7 @@ pub(super) fn view_losses(
     let logits = network.relevance.forward(&asked_for.states, &looked_at, &given, device);
     let relevance_loss = cross_entropy(logits.clone(), own, weight);
 
-    let (image, clip_image) = network.embed_images(&scene.view_features(device));
-    let views_3d = network.embed_view_points(&points, &scene.visible, device);
-    let cosines = Cosines {
-        to_points: asked_for.text.matmul(views_3d.clone().transpose()),
-        to_images: asked_for.clip_text.matmul(clip_image.transpose()),
-        images_to_points: image.matmul(views_3d.transpose()),
-    };
+    let cosines = Cosines::new(network, scene, &points, &asked_for, device);
     let quality: Vec<f32> = questions
         .iter()
         .flat_map(|q| (0..v).map(move |view| (q, view)))
@@ -83,11 +77,9 @@ pub(super) fn view_losses(
     let contrast_loss = contrast_loss(network, &cosines, good, asked.clone().expand([n, v]));
 
     let weights = network.view_head.weights();
-    let utility = standardised(cosines.to_points) * weights.text.clone()
-        + standardised(cosines.images_to_points.mean_dim(0)) * weights.image.clone()
-        + standardised(cosines.to_images) * weights.clip.clone();
     let shown = ThingsShown::new(logits, scene, device);
-    let chosen = choose_relaxed(&utility, &shown, &weights, scene, &mut Noise(rng));
+    let utility = utility(&cosines.scores(), &weights);
+    let chosen = choose_relaxed(Progress::new(utility, &shown, &weights, scene), &mut Noise(rng));
     let missed = missed(&chosen, &quality);
     let choice_loss = (missed * asked.clone()).sum() / asked.sum().clamp_min(1.0);
     let prior = (weights.text - TEXT_WEIGHT_PRIOR).square().sum();
@@ -130,13 +122,42 @@ fn relevance_targets(scene: &FrozenScene, questions: &[FrozenQuestion]) -> [Vec<
 }
 
 /// What the scores are made of.
-struct Cosines {
+pub(super) struct Cosines {
     /// Of questions and what views see in 3D, `[questions, views]`.
     to_points: Tensor<2>,
     /// Of questions and pictures, `[questions, views]`.
     to_images: Tensor<2>,
     /// Of pictures and what views see in 3D, `[views, views]`.
     images_to_points: Tensor<2>,
+}
+
+impl Cosines {
+    pub(super) fn new(
+        network: &Network,
+        scene: &FrozenScene,
+        points: &PointFeatures,
+        asked_for: &TextEmbeddings,
+        device: &Device,
+    ) -> Self {
+        let (image, clip_image) = network.embed_images(&scene.view_features(device));
+        let views_3d = network.embed_view_points(points, &scene.visible, device);
+        Self {
+            to_points: asked_for.text.clone().matmul(views_3d.clone().transpose()),
+            to_images: asked_for.clip_text.clone().matmul(clip_image.transpose()),
+            images_to_points: image.matmul(views_3d.transpose()),
+        }
+    }
+
+    /// S_text, S_img and S_clip over the candidates: `[questions, views]`, of S_img `[1, views]`.
+    pub(super) fn scores(&self) -> [Tensor<2>; 3] {
+        [self.to_points.clone(), self.images_to_points.clone().mean_dim(0), self.to_images.clone()].map(standardised)
+    }
+}
+
+/// U(v) of `scores` as [`Cosines::scores`] gives them, `[questions, views]`.
+pub(super) fn utility(scores: &[Tensor<2>; 3], weights: &ViewWeights) -> Tensor<2> {
+    let [text, image, clip] = scores.clone();
+    text * weights.text.clone() + image * weights.image.clone() + clip * weights.clip.clone()
 }
 
 /// Whether each view shows what is asked about (`good`, where `asked` is 1), and which picture belongs to what is seen in 3D.

@@ -6,6 +6,8 @@
 mod choice;
 mod frozen;
 mod loss;
+mod policy;
 mod run;
 
+pub(crate) use policy::{ScoredViews, prior};
 pub use run::{ViewsArgs, run};
