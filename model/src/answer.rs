@@ -213,12 +213,12 @@ impl ViewId {
         }
     }
 
-    /// Its name for people, such as `keyframe 4` or `map from above`.
+    /// Its name for people, such as `keyframe 4` or `map corner 1`.
     pub fn name(self, map_views: &[MapView]) -> String {
         match self {
             Self::Keyframe(id) => format!("keyframe {id}"),
             Self::Map(place) => {
-                map_views.get(place).map_or_else(|| "map".to_owned(), |view| format!("map from {}", view.place))
+                map_views.get(place).map_or_else(|| "map".to_owned(), |view| format!("map {}", view.place))
             }
         }
     }

@@ -25,11 +25,14 @@ use crate::points::{PointFeatures, PointPlan, PointSample};
 use crate::prompt::prompt_tokens;
 use crate::rendered::{MapView, around, overview};
 use crate::tokenizer::{StreamDecoder, Tokenizer};
-use crate::view_choice::{AskedPoints, Candidate, Candidates, LIKELY, Limits};
+use crate::view_choice::{AskedPoints, Candidate, Candidates, LEAST_PROBABILITY, LIKELY, Limits};
 use crate::view_input::ViewInput;
 
 /// A keyframe sees a sampled point when its depth there agrees within this, metres.
 pub const VISIBILITY_TOLERANCE_M: f32 = 0.12;
+
+/// Views of the map are taken around the points that are at least this share as likely what a question is about as the likeliest.
+const AROUND_SHARE: f32 = 0.5;
 
 /// The embedded model.
 const EMBEDDED: [&[u8]; 3] = [
@@ -341,7 +344,8 @@ impl Reasoner {
     fn map_views(&mut self, scene: &Scene, probabilities: &[f32]) -> Result<Vec<(MapView, CachedView)>, ModelError> {
         let vision = &self.config.image;
         let Some(cache) = &self.scene else { return Err(ModelError::EmptyScene) };
-        let likely = cache.sample.positions.iter().zip(probabilities).filter(|(_, p)| **p > LIKELY);
+        let least = probabilities.iter().fold(LEAST_PROBABILITY, |least, p| least.max(AROUND_SHARE * p));
+        let likely = cache.sample.positions.iter().zip(probabilities).filter(|(_, p)| **p > least);
         let region = Aabb::containing(likely.map(|(position, _)| position.map(f64::from)));
         let whole = match &cache.overview {
             Some(whole) => whole.clone(),

@@ -35,7 +35,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Above => f.write_str("above"),
-            Self::Corner(i) => write!(f, "upper corner {}", i + 1),
+            Self::Corner(i) => write!(f, "corner {}", i + 1),
             Self::Around(i) => write!(f, "around {}", i + 1),
         }
     }

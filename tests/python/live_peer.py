@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """An rclpy process that plays a recording to the node, asks, and prints what came back as one JSON line.
 
-    live_peer.py BAG QUESTION --rate 15
+    live_peer.py BAG QUESTION --rate 15 --then QUESTION
 
 It publishes every message of the bag, read by `rosbags`, on its own topic, at the given rate of frames, then asks on
-~/question and ~/get_views.
+~/question and ~/get_views. To each further question it waits for the ~/suggested_view that comes with the answer.
 """
 import argparse
 import importlib
@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import rclpy
+from geometry_msgs.msg import PoseStamped
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_typestore
@@ -44,8 +45,11 @@ class Peer:
         rclpy.init()
         self.node = rclpy.create_node("peer")
         self.limit_s = limit_s
-        self.got = {"points": [], "detections": [], "markers": [], "answer": []}
-        kinds = {"points": PointCloud2, "detections": Detection3DArray, "markers": MarkerArray, "answer": Answer}
+        self.got = {"points": [], "detections": [], "markers": [], "answer": [], "suggested_view": []}
+        kinds = {
+            "points": PointCloud2, "detections": Detection3DArray, "markers": MarkerArray, "answer": Answer,
+            "suggested_view": PoseStamped,
+        }
         self.subscriptions = [
             self.node.create_subscription(kind, f"{NODE}/{name}", self.got[name].append, 10) for name, kind in kinds.items()
         ]
@@ -91,6 +95,17 @@ class Peer:
         self.wait("answer", lambda: len(self.got["answer"]) > before)
         return self.got["answer"][-1]
 
+    def ask_where_to_look(self, question):
+        before = len(self.got["suggested_view"])
+        confidence = self.ask(question).confidence
+        self.wait(f"suggested view for `{question}`", lambda: len(self.got["suggested_view"]) > before)
+        suggested = self.got["suggested_view"][-1]
+        p, q = suggested.pose.position, suggested.pose.orientation
+        return {
+            "confidence": confidence, "frame": suggested.header.frame_id, "stamp": stamp(suggested.header), "position": [p.x, p.y, p.z],
+            "turn": [q.x, q.y, q.z, q.w],
+        }
+
     def ask_views(self, question, count, with_images):
         self.wait("service ~/get_views", self.views.service_is_ready)
         future = self.views.call_async(GetViews.Request(question=question, count=count, with_images=with_images))
@@ -127,6 +142,7 @@ def main():
     arguments.add_argument("bag")
     arguments.add_argument("question")
     arguments.add_argument("--rate", type=float, default=15.0)
+    arguments.add_argument("--then", action="append", default=[])
     arguments.add_argument("--limit", type=float, default=120.0)
     a = arguments.parse_args()
     peer = Peer(a.limit)
@@ -138,7 +154,10 @@ def main():
     own, two, none = peer.ask_views(a.question, 0, False), peer.ask_views(a.question, 2, True), peer.ask_views(" ", 2, False)
     peer.wait("detections", lambda: peer.got["detections"])
     peer.wait("markers", lambda: peer.got["markers"])
-    detections, cloud = peer.got["detections"][-1], peer.got["points"][-1]
+    detections, markers = peer.got["detections"][-1], peer.got["markers"][-1]
+    first = len(peer.got["suggested_view"])
+    suggested = [peer.ask_where_to_look(question) for question in a.then]
+    cloud = peer.got["points"][-1]
     print(json.dumps({
         "stamps": stamps,
         "refused": refused.error_text,
@@ -148,8 +167,9 @@ def main():
             "boxes": [box(d) for d in answer.detections.detections],
         },
         "detections": {"frame": detections.header.frame_id, "stamp": stamp(detections.header), "boxes": [box(d) for d in detections.detections]},
+        "suggested_first": first, "suggested": suggested,
         "views": views(own), "two_views": views(two), "no_views": views(none),
-        "markers": len(peer.got["markers"][-1].markers),
+        "markers": len(markers.markers),
         "points": {
             "frame": cloud.header.frame_id, "stamp": stamp(cloud.header), "count": cloud.width, "bounds": bounds(cloud),
             "fields": [f.name for f in cloud.fields], "messages": len(peer.got["points"]),

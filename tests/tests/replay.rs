@@ -139,6 +139,39 @@ fn the_results_folder_is_whole() {
     assert_eq!(pictures.count(), answer["views"].as_array().unwrap().len());
     let report = fs::read_to_string(out.join("report.html")).unwrap();
     assert!(report.contains(QUESTION) && report.contains(".png"));
+    let sheet = fs::read_to_string(out.join("question1_candidates.svg")).unwrap();
+    let keyframes = of_type(&lines(&printed), "scene")[0]["keyframes"].as_u64().unwrap() as usize;
+    assert_eq!(drawn_and_chosen(&sheet), (keyframes, answer["views"].as_array().unwrap().len()));
+}
+
+/// Views of a contact sheet, and those of them that are marked as chosen.
+fn drawn_and_chosen(sheet: &str) -> (usize, usize) {
+    assert!(sheet.starts_with("<svg ") && sheet.contains(QUESTION), "{}", &sheet[..300]);
+    (sheet.matches("<image ").count(), sheet.matches("<circle ").count())
+}
+
+#[test]
+fn views_of_the_map_are_candidates_where_they_are_asked_for() {
+    let Some(python) = python() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let Some(bag) = bag(&python, dir.path(), "bag", &["--every", EVERY]) else { return };
+    let out = dir.path().join("results");
+    let asked = ["--map-views", "--views", "30", "--out", out.to_str().unwrap()];
+    let Some(printed) = replay(&bag, &asked) else { return };
+    let lines = lines(&printed);
+    let keyframes = of_type(&lines, "scene")[0]["keyframes"].as_u64().unwrap() as usize;
+    let views = of_type(&lines, "answer")[0]["views"].as_array().unwrap();
+    let names: Vec<&str> = views.iter().filter_map(|v| v["map_view"].as_str()).collect();
+    // all that there are were asked for: those of the map have no keyframe, and each is there once
+    assert!(views.iter().all(|v| v["keyframe"].is_null() != v["map_view"].is_null()), "{views:?}");
+    assert_eq!(views.len(), keyframes + names.len());
+    for name in ["map above", "map corner 1", "map corner 4", "map around 1"] {
+        assert_eq!(names.iter().filter(|n| **n == name).count(), 1, "{names:?}");
+    }
+    let sheet = fs::read_to_string(out.join("question1_candidates.svg")).unwrap();
+    assert_eq!(drawn_and_chosen(&sheet), (views.len(), views.len()));
+    assert!(names.iter().all(|name| sheet.contains(name)), "{names:?}");
+    assert!(out.join("report.html").is_file());
 }
 
 /// Needs Open3D: `cargo xtask test --peers`.

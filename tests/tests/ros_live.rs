@@ -123,10 +123,14 @@ fn a_live_camera_is_fused_and_a_question_is_answered() {
     node.wait_until_it_says("ready: ask on /vantage/question");
 
     let question = "Where is the sofa?";
+    let (scene, looked_for) = replayed(&vantage, &bag, &["Where is the toilet?", "Where is the bookshelf?"]);
+    assert!(!looked_for.is_empty(), "the replay is sure of everything; ask for what is not there");
+    let then = looked_for.iter().flat_map(|(question, _)| ["--then", question]);
     let peer = Command::new(&python)
         .arg(root().join("tests/python/live_peer.py"))
         .arg(&bag)
         .args([question, "--rate", "15"])
+        .args(then)
         .env("ROS_DOMAIN_ID", domain.to_string())
         .env("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
         .output()
@@ -177,13 +181,26 @@ fn a_live_camera_is_fused_and_a_question_is_answered() {
         assert!(numbers(&found["size"]).iter().all(|x| *x > 0.0), "{found}");
     }
 
+    // what is hardly seen comes with a place to look from, as in the replay, upright on the map's floor; what is seen with none
+    assert_eq!(got["suggested_first"] == 0, confidence >= 0.5, "{got}");
+    let suggested = got["suggested"].as_array().unwrap();
+    assert_eq!(suggested.len(), looked_for.len());
+    for (suggested, (question, replayed)) in suggested.iter().zip(&looked_for) {
+        assert!(suggested["confidence"].as_f64() < Some(0.5), "{question}: {suggested}");
+        assert_eq!((&suggested["frame"], &suggested["stamp"]), (&"odom".into(), newest), "{question}");
+        let (live, replayed) = (numbers(&suggested["position"]), numbers(&replayed["position"]));
+        assert!(
+            (live[2] - replayed[2]).abs() <= BOUNDS_TOLERANCE_M,
+            "{question}: live {live:?}, replayed {replayed:?}"
+        );
+        let turn = numbers(&suggested["turn"]);
+        assert!(turn[..2] == [0.0; 2] && (turn[2].hypot(turn[3]) - 1.0).abs() < 1e-6, "{question}: {turn:?}");
+    }
+
     // the same recording replayed: the cloud's bounds are the map's
     let points = &got["points"];
     assert_eq!((&points["frame"], &points["stamp"]), (&"odom".into(), newest));
     assert_eq!(points["fields"], serde_json::json!(["x", "y", "z", "rgb"]));
-    let replay = Command::new(vantage).arg("replay").arg(&bag).arg("--json").output().expect("vantage runs");
-    let lines = String::from_utf8_lossy(&replay.stdout).into_owned();
-    let scene: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
     for side in ["min", "max"] {
         let (live, map) = (numbers(&points["bounds"][side]), numbers(&scene["bounds"][side]));
         let far = live.iter().zip(&map).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
@@ -193,6 +210,20 @@ fn a_live_camera_is_fused_and_a_question_is_answered() {
     node.signal("TERM");
     assert!(node.wait().success(), "{}", node.said());
     assert!(node.said().contains("stopped: "), "{}", node.said());
+}
+
+/// The replay's line of the scene, and of the questions that it suggests a view for, the question and that view.
+fn replayed(vantage: &Path, bag: &Path, questions: &[&str]) -> (Value, Vec<(String, Value)>) {
+    let asked = questions.iter().flat_map(|question| ["--ask", question]);
+    let replay = Command::new(vantage).arg("replay").arg(bag).arg("--json").args(asked).output().expect("vantage runs");
+    let text = String::from_utf8_lossy(&replay.stdout).into_owned();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect();
+    let scene = lines.iter().find(|line| line["type"] == "scene").expect("a line of the scene").clone();
+    let suggested = |line: &Value| {
+        let view = line.get("suggested_view").filter(|view| !view.is_null())?;
+        Some((line["question"].as_str()?.to_owned(), view.clone()))
+    };
+    (scene, lines.iter().filter_map(suggested).collect())
 }
 
 #[test]

@@ -120,15 +120,15 @@ fn cell(
     let _ = writeln!(
         svg,
         "<rect x=\"{x}\" y=\"{bottom}\" width=\"{:.1}\" height=\"4\" fill=\"{}\"/>\
-         <text x=\"{x}\" y=\"{:.1}\">{name}: gain {:.2}, U {:.2}, new {:.0}%</text>\
-         <text x=\"{x}\" y=\"{:.1}\" fill=\"#666\">text {:.2}, image {:.2}, clip {:.2}</text>",
+         <text x=\"{x}\" y=\"{:.1}\">{name}: gain {:.2}, new {:.0}%</text>\
+         <text x=\"{x}\" y=\"{:.1}\" fill=\"#666\">U {:.2}, text {:.2}, image {:.2}, clip {:.2}</text>",
         f64::from(w) * f64::from(share.clamp(0.0, 1.0)),
         if rank.is_some() { CHOSEN } else { BAR },
         bottom + 15.0,
         view.gain,
-        scores.utility,
         100.0 * view.new,
         bottom + 27.0,
+        scores.utility,
         scores.text,
         scores.image,
         scores.clip
