@@ -16,7 +16,7 @@ const MAX_QUESTION_CHARACTERS: usize = 2000;
 ///
 /// # Errors
 /// [`ModelError::EmptyQuestion`], [`ModelError::QuestionTooLong`].
-pub(crate) fn check_question(question: &str) -> Result<(), ModelError> {
+pub fn check_question(question: &str) -> Result<(), ModelError> {
     if question.trim().is_empty() {
         return Err(ModelError::EmptyQuestion);
     }

@@ -52,7 +52,7 @@ pub enum ModelError {
     #[error("the scene is empty: no depth was fused yet; check the depth topic, its unit and the transforms")]
     EmptyScene,
     /// The map could not be rendered.
-    #[error("views of the map: {0}")]
+    #[error("no views can be made of the map; ask without them (map_views)")]
     MapView(#[from] vantage_scene::ViewError),
     /// The question has no text.
     #[error("the question is empty")]

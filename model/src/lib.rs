@@ -41,7 +41,9 @@ mod view_input;
 pub mod vision;
 pub mod weights;
 
-pub use answer::{Answer, AskOptions, Encoders, Grounding, Latency, SelectedView, ViewChoice, ViewId, ViewStrategy};
+pub use answer::{
+    Answer, AskOptions, Encoders, Grounding, Latency, SelectedView, ViewChoice, ViewId, ViewStrategy, check_question,
+};
 pub use box_decoder::{BoxDecoder, BoxPrediction, PaddedPoints};
 pub use branch_generate::{BranchSampling, BranchText, generate_branches};
 pub use config::{CONFIG_FORMAT_VERSION, DecoderConfig, ModelConfig, TextTowerConfig, VisionConfig};

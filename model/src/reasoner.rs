@@ -478,7 +478,12 @@ impl Reasoner {
         Candidates::new(&self.network, points, candidates)
     }
 
-    /// Embeds the keyframes that are new, forgets those that are gone.
+    /// Embeds the keyframes of `scene` that are new and forgets those that are gone, so that a question need not: call it when a
+    /// keyframe is stored.
+    pub fn keep_up(&mut self, scene: &Scene) {
+        self.encode_keyframes(scene.keyframes());
+    }
+
     fn encode_keyframes(&mut self, keyframes: &[Keyframe]) {
         self.views.retain(|id, view| keyframes.iter().any(|k| k.id == *id && k.frame.stamp == view.stamp));
         for keyframe in keyframes {

@@ -197,6 +197,13 @@ impl Answerer {
         }
     }
 
+    /// Prepares what can be before a question comes: call it when `scene` has a new keyframe.
+    pub fn keep_up(&mut self, scene: &Scene) {
+        if let Self::R1(reasoner) = self {
+            reasoner.keep_up(scene);
+        }
+    }
+
     /// The views that [`Self::ask`] would look at.
     ///
     /// # Errors

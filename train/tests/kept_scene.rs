@@ -2,10 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use vantage_model::{AskOptions, DeviceChoice, Reasoner, ViewStrategy};
+use vantage_model::{AskOptions, DeviceChoice, Reasoner, ViewId, ViewStrategy};
 use vantage_train::dataset::make_scene;
 use vantage_train::rooms::{Appearance, Difficulty, RecordConfig, RoomConfig, generate};
 
@@ -59,4 +60,35 @@ fn a_budget_leaves_as_many_views_as_it_has_time_for() {
     assert_eq!(views(Some(Duration::from_nanos(1))), 1);
     assert_eq!(views(Some(Duration::from_secs(3600))), 3);
     assert_eq!(views(None), 3);
+}
+
+#[test]
+fn views_of_the_map_and_of_a_scene_kept_up_with_are_those_of_a_fresh_one() {
+    let (scene, _) = make_scene(&generate(71, &RoomConfig::of(Difficulty::Easy)), &RecordConfig::default()).unwrap();
+    let device = DeviceChoice::Cpu.open().unwrap();
+    let options = AskOptions { map_views: true, max_views: Some(40), max_tokens: 60, ..AskOptions::default() };
+    let mut asked = Reasoner::embedded(&device).unwrap();
+    asked.keep_up(&scene);
+    for question in ["where can I sit?", "is there a table?"] {
+        let kept = asked.ask(&scene, question, &options, &mut |_| ControlFlow::Continue(())).unwrap();
+        let fresh = Reasoner::embedded(&device)
+            .unwrap()
+            .ask(&scene, question, &options, &mut |_| ControlFlow::Continue(()))
+            .unwrap();
+        assert_eq!((&kept.raw, &kept.views), (&fresh.raw, &fresh.views), "{question}");
+        // from above, the corners and around; every candidate was asked for, and none is there twice
+        assert_eq!(kept.map_views.len(), 1 + 4 + 4);
+        assert_eq!(kept.views.len(), scene.keyframes().len() + kept.map_views.len());
+        let distinct: BTreeSet<ViewId> = kept.views.iter().map(|v| v.view).collect();
+        assert_eq!(distinct.len(), kept.views.len());
+        assert!(distinct.iter().all(|id| id.frame(scene.keyframes(), &kept.map_views).is_some()));
+    }
+    // where none is asked for, and where a strategy is blind to the question, there is none
+    for options in [
+        AskOptions { map_views: false, ..options.clone() },
+        AskOptions { strategy: ViewStrategy::Ring, ..options.clone() },
+    ] {
+        let (choice, _) = asked.select_views(&scene, "where can I sit?", &options).unwrap();
+        assert!(choice.map_views.is_empty() && choice.candidates.len() == scene.keyframes().len());
+    }
 }

@@ -45,7 +45,7 @@ impl TextTower {
         }
     }
 
-    /// `texts`: token ids of each question, at least one token each (longer ones are cut).
+    /// `texts`: token ids of each question, at least one token each; of longer ones the last tokens, as a question comes after what leads to it.
     pub fn forward(&self, texts: &[Vec<u32>], device: &Device) -> TextStates {
         let longest = texts.iter().map(|t| t.len().min(self.max_tokens)).max().unwrap_or(0).max(1);
         let mut ids = Vec::with_capacity(texts.len() * longest);
@@ -55,7 +55,7 @@ impl TextTower {
         for text in texts {
             let real = text.len().min(longest);
             lengths.push(real);
-            ids.extend(text[..real].iter().map(|&id| id as i32));
+            ids.extend(text[text.len() - real..].iter().map(|&id| id as i32));
             ids.extend(std::iter::repeat_n(0, longest - real));
             hidden.extend((0..longest).map(|i| i >= real));
             share.extend((0..longest).map(|i| if i < real { 1.0 / real as f32 } else { 0.0 }));

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use vantage_calibration::Rig;
-use vantage_model::{Answer, AskOptions, DeviceChoice, ViewStrategy};
+use vantage_model::{Answer, AskOptions, DeviceChoice, ViewStrategy, check_question};
 use vantage_scene::Scene;
 
 use crate::answerer::{Answerer, Mode};
@@ -162,6 +162,9 @@ pub(crate) fn replay(
     asked: &[(String, Option<Known>)],
     settings: &Settings,
 ) -> Result<()> {
+    for (place, (question, _)) in asked.iter().enumerate() {
+        check_question(question).with_context(|| format!("question {} of {}", place + 1, asked.len()))?;
+    }
     // the model first: a missing checkpoint is said before minutes of fusing
     let mut answerer = if asked.is_empty() {
         None

@@ -141,9 +141,13 @@ impl Worker {
     }
 
     fn fuse(&mut self, frame: &RgbdFrame) {
-        if let Err(error) = self.scene.fuse(frame) {
-            tracing::error!("the frame at stamp {} is not fused: {error}", frame.stamp);
-            return;
+        match self.scene.fuse(frame) {
+            Ok(report) if report.keyframe.is_some() => self.answerer.keep_up(&self.scene),
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!("the frame at stamp {} is not fused: {error}", frame.stamp);
+                return;
+            }
         }
         if self.scene.frames_fused() == 1 {
             tracing::info!("first frame fused");

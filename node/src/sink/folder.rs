@@ -1,7 +1,8 @@
 //! Answers and the scene in, a folder of results out: written beside its place and renamed, so that it is whole or not there.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -34,6 +35,11 @@ impl OutFolder {
     /// # Errors
     /// When `place` holds something else, or cannot be written.
     pub fn create(place: &Path) -> Result<Self> {
+        ensure!(
+            place.exists() || !place.is_symlink(),
+            "--out {}: it is a link to nothing; name another folder",
+            place.display()
+        );
         if place.exists() {
             let entries = fs::read_dir(place).with_context(|| format!("--out {}", place.display()))?;
             let names: Vec<_> = entries.filter_map(Result::ok).map(|entry| entry.file_name()).collect();
@@ -122,12 +128,39 @@ impl OutFolder {
         }
         jsonl.flush().context("writing answers.jsonl")?;
         fs::write(at("report.html"), self.report(scene)).context("writing report.html")?;
-        if self.place.exists() {
-            fs::remove_dir_all(&self.place).with_context(|| format!("replacing {}", self.place.display()))?;
-        }
-        fs::rename(&self.partial, &self.place)
-            .with_context(|| format!("moving the results to {}", self.place.display()))?;
+        self.put_in_place().with_context(|| format!("moving the results to {}", self.place.display()))?;
         Ok(self.place.clone())
+    }
+
+    /// Older results go only when the new ones are there.
+    fn put_in_place(&self) -> io::Result<()> {
+        if !self.place.exists() {
+            return fs::rename(&self.partial, &self.place);
+        }
+        let older = self.partial.with_extension("older");
+        match fs::rename(&self.place, &older) {
+            Ok(()) => {
+                if let Err(error) = fs::rename(&self.partial, &self.place) {
+                    fs::rename(&older, &self.place)?;
+                    return Err(error);
+                }
+                fs::remove_dir_all(older)
+            }
+            // the place itself cannot move, as where something is mounted: file by file
+            Err(_) => {
+                let name = |entry: io::Result<fs::DirEntry>| entry.map(|entry| entry.file_name());
+                let new: Vec<OsString> = fs::read_dir(&self.partial)?.map(name).collect::<io::Result<_>>()?;
+                for file in &new {
+                    fs::copy(self.partial.join(file), self.place.join(file))?;
+                }
+                for file in fs::read_dir(&self.place)?.map(name).collect::<io::Result<Vec<_>>>()? {
+                    if !new.contains(&file) && is_result(&file.to_string_lossy()) {
+                        fs::remove_file(self.place.join(file))?;
+                    }
+                }
+                Ok(())
+            }
+        }
     }
 
     fn report(&self, scene: &Scene) -> String {
@@ -159,5 +192,56 @@ impl Drop for OutFolder {
 
 /// Text for HTML.
 pub(crate) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    // XML has no way to write these
+    let is_none_of_xml =
+        |c: char| (c.is_control() && !['\t', '\n', '\r'].contains(&c)) || ['\u{fffe}', '\u{ffff}'].contains(&c);
+    text.replace(is_none_of_xml, "\u{fffd}")
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn older_results_are_replaced_by_moving_or_file_by_file() {
+        for place_is_stuck in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let place = dir.path().join("results");
+            fs::create_dir(&place).unwrap();
+            fs::write(place.join(MARK), "old").unwrap();
+            fs::write(place.join("question7_candidates.svg"), "old").unwrap();
+            let out = OutFolder::create(&place).unwrap();
+            fs::write(out.partial.join(MARK), "new").unwrap();
+            if place_is_stuck {
+                // nothing can be moved to where something is
+                let taken = out.partial.with_extension("older");
+                fs::create_dir(&taken).unwrap();
+                fs::write(taken.join("file"), "").unwrap();
+            }
+            out.put_in_place().unwrap();
+            let names: Vec<_> = fs::read_dir(&place).unwrap().map(|e| e.unwrap().file_name()).collect();
+            assert_eq!(names, [MARK]);
+            assert_eq!(fs::read_to_string(place.join(MARK)).unwrap(), "new");
+        }
+    }
+
+    #[test]
+    fn what_xml_cannot_write_is_replaced() {
+        assert_eq!(
+            escape("<a & \"b\">\u{1b}[31m\u{1}\n\u{ffff}"),
+            "&lt;a &amp; &quot;b&quot;&gt;\u{fffd}[31m\u{fffd}\n\u{fffd}"
+        );
+    }
+
+    #[test]
+    fn a_link_to_nothing_is_no_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(dir.path().join("nowhere"), &link).unwrap();
+        assert!(OutFolder::create(&link).err().unwrap().to_string().contains("link to nothing"));
+    }
 }

@@ -41,9 +41,14 @@ pub fn answers(answers: &[Answer], known: &[Option<Known>]) -> String {
                 None => row.extend([String::new(), String::new(), String::new()]),
             }
         }
-        table.add_row(row);
+        table.add_row(row.iter().map(|cell| printable(cell)));
     }
     table.to_string()
+}
+
+/// Text that can do nothing to a terminal.
+fn printable(text: &str) -> String {
+    text.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}")
 }
 
 /// A true box as geometry.

@@ -12,7 +12,7 @@ use vantage_scene::{Aabb, KeyframeConfig, Scene, SceneConfig, TsdfConfig, patch_
 use crate::rooms::{RecordConfig, Recording, Room, RoomConfig, generate, object_at, record};
 
 /// Version of the cached samples; a cache of another version is made anew.
-pub const SAMPLE_FORMAT_VERSION: u32 = 7;
+pub const SAMPLE_FORMAT_VERSION: u32 = 8;
 /// A sampled point belongs to the nearest object surface within this, metres.
 const LABEL_TOLERANCE_M: f64 = 0.10;
 /// Views kept of a scene at most, evenly spaced over the keyframes.
@@ -216,14 +216,19 @@ pub fn load_or_make(
 
 /// A cached sample; `None` when it is missing, damaged or of another version, so that it is made anew.
 fn read(path: &Path) -> Option<SceneSample> {
-    let bytes = std::fs::read(path).ok()?;
-    let sample: SceneSample = postcard::from_bytes(&bytes).ok()?;
+    let file = std::fs::read(path).ok()?;
+    let (bytes, checksum) = file.split_last_chunk::<4>()?;
+    if crc32fast::hash(bytes).to_le_bytes() != *checksum {
+        return None;
+    }
+    let sample: SceneSample = postcard::from_bytes(bytes).ok()?;
     (sample.format_version == SAMPLE_FORMAT_VERSION).then_some(sample)
 }
 
 fn write(path: &Path, sample: &SceneSample) -> Result<()> {
     let partial: PathBuf = path.with_extension("partial");
-    let bytes = postcard::to_allocvec(sample).context("encoding a sample")?;
+    let mut bytes = postcard::to_allocvec(sample).context("encoding a sample")?;
+    bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
     std::fs::write(&partial, bytes).with_context(|| format!("writing {}", partial.display()))?;
     std::fs::rename(&partial, path).with_context(|| format!("renaming {}", path.display()))
 }

@@ -15,14 +15,16 @@ use super::advantage::Spread;
 use super::loss::{GrpoConfig, Normalisation};
 use super::rollout::GroupConfig;
 use super::update::UpdateConfig;
-use super::view_sets::ViewSets;
+use super::view_sets::{SETS, ViewSets};
 use super::workers::{Rolled, Trainer, UpdateSums, Workers};
 use crate::dataset::{Batch, BatchConfig, load_or_make};
 use crate::rewards::{RewardWeights, Rewards, Similarity};
-use crate::run::{AdapterArgs, Checkpoint, RunFolder, at_least_one, begin_or_resume, progress, read_or_fresh};
+use crate::run::{
+    AdapterArgs, Checkpoint, RunFolder, at_least_one, begin_or_resume, check_time_and_rate, progress, read_or_fresh,
+};
 use crate::sft::grads::{mean_and_clip, scale};
 use crate::sft::parallel::Workers as SupervisedWorkers;
-use crate::sft::run::FIRST_TRAINING_SEED;
+use crate::sft::run::{FIRST_TRAINING_SEED, FIRST_VALIDATION_SEED};
 use crate::sft::schedule::Schedule;
 use crate::tasks::TaskMix;
 
@@ -32,6 +34,8 @@ const MAX_GRADIENT_NORM: f32 = 1.0;
 const WARMUP_STEPS: usize = 10;
 /// What a run ends with whose gradient has no finite norm.
 const NOT_A_NUMBER: &str = "the gradient is not a number; resume with a lower --learning-rate";
+/// Most answers of a step.
+const MOST_ANSWERS: usize = 1 << 20;
 /// Keeps the draws of texts apart from those of batches.
 const SAMPLING_STREAM: u64 = 0x6A09_E667_F3BC_C909;
 
@@ -156,7 +160,16 @@ impl GrpoArgs {
         ])?;
         ensure!(self.group > 1, "--group must be at least 2: an answer is compared with others to the same question");
         ensure!(self.temperature > 0.0 && self.temperature.is_finite(), "--temperature must be above 0");
-        ensure!(self.learning_rate > 0.0 && self.learning_rate.is_finite(), "--learning-rate must be above 0");
+        check_time_and_rate(self.minutes, self.learning_rate)?;
+        at_least_one(&[("group", self.group)])?;
+        let training_rooms = (FIRST_VALIDATION_SEED - FIRST_TRAINING_SEED) as usize;
+        ensure!(
+            self.first_room <= training_rooms - self.rooms,
+            "--first-room must be at most {}: behind are the rooms of validation",
+            training_rooms - self.rooms
+        );
+        let together = self.scenes.saturating_mul(self.questions).saturating_mul(self.group);
+        ensure!(together <= MOST_ANSWERS, "--scenes times --questions times --group must be at most {MOST_ANSWERS}");
         for (name, value) in
             [("beta", self.beta), ("grounding", self.grounding), ("anchor", self.anchor), ("clip-high", self.clip_high)]
         {
@@ -277,6 +290,7 @@ pub fn run(args: &GrpoArgs) -> Result<()> {
         let policy = network.valid();
         let (mut batches, mut rolled): (Vec<Batch>, Vec<Rolled>) = Default::default();
         let mut view_sets = ViewSets::default();
+        let sets = if args.refine_views { SETS } else { 1 };
         for round in 0..args.dynamic {
             let draw = step * args.dynamic + round;
             let mut batch = Batch::make(&samples, &tokenizer, &batch_config, args.seed, draw)?;
@@ -287,7 +301,7 @@ pub fn run(args: &GrpoArgs) -> Result<()> {
             rolled.extend(workers.roll_out(&trainer, &policy, &batch, seed)?);
             batches.push(batch);
             let (all, degenerate) = groups_of(&rolled, args.group);
-            if 2 * (all - degenerate) >= args.scenes * args.questions {
+            if 2 * (all - degenerate) >= args.scenes * args.questions * sets {
                 break;
             }
         }

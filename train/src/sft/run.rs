@@ -18,7 +18,10 @@ use super::parallel::{PART_NAMES, Workers};
 use super::schedule::Schedule;
 use crate::dataset::{Batch, BatchConfig, SceneSample, load_or_make};
 use crate::rooms::{CLASS_NAMES, RoomConfig, generate};
-use crate::run::{AdapterArgs, Checkpoint, Model, RunFolder, at_least_one, begin_or_resume, progress, read_or_fresh};
+use crate::run::{
+    AdapterArgs, Checkpoint, Model, RunFolder, at_least_one, begin_or_resume, check_time_and_rate, progress,
+    read_or_fresh,
+};
 use crate::tasks::{TaskMix, questions};
 
 /// First seed of the training rooms; evaluation refuses seeds from here on, so that no room is on both sides.
@@ -114,7 +117,7 @@ impl SftArgs {
             ("workers", self.workers),
             ("checkpoint-every", self.checkpoint_every),
         ])?;
-        ensure!(self.learning_rate > 0.0 && self.learning_rate.is_finite(), "--learning-rate must be above 0");
+        check_time_and_rate(self.minutes, self.learning_rate)?;
         ensure!(
             self.adapters.lora_rank.is_none() || self.init.is_some(),
             "--lora-rank needs --init: adapters are added to a model that was trained"

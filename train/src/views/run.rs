@@ -18,7 +18,10 @@ use vantage_model::{ModelConfig, Network, Tokenizer};
 use super::frozen::{FrozenQuestion, FrozenScene, freeze};
 use super::loss::view_losses;
 use crate::dataset::{BatchConfig, SceneSample, load_or_make};
-use crate::run::{AdapterArgs, Checkpoint, Pools, RunFolder, at_least_one, begin_or_resume, progress, read_or_fresh};
+use crate::run::{
+    AdapterArgs, Checkpoint, Pools, RunFolder, at_least_one, begin_or_resume, check_time_and_rate, progress,
+    read_or_fresh,
+};
 use crate::sft::grads::mean_and_clip;
 use crate::sft::run::{FIRST_TRAINING_SEED, FIRST_VALIDATION_SEED};
 use crate::sft::schedule::Schedule;
@@ -98,8 +101,7 @@ impl ViewsArgs {
             ("workers", self.workers),
             ("checkpoint-every", self.checkpoint_every),
         ])?;
-        ensure!(self.learning_rate > 0.0 && self.learning_rate.is_finite(), "--learning-rate must be above 0");
-        Ok(())
+        check_time_and_rate(self.minutes, self.learning_rate)
     }
 
     /// What decides the curve.
