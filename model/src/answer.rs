@@ -117,7 +117,7 @@ pub struct AskOptions {
     /// more than newly show some of what the question is about; in mode `lift` [`DEFAULT_VIEWS`](crate::lift::DEFAULT_VIEWS).
     pub max_views: Option<usize>,
     /// How long encoding and reading the views may take, by what a view took last; fewer are chosen where more would take longer,
-    /// never fewer than one. The first question of a process has nothing to go by. Mode `lift`, [`ViewStrategy::All`] and
+    /// never fewer than one. Before the first answer what encoding a keyframe took counts. Mode `lift`, [`ViewStrategy::All`] and
     /// [`ViewStrategy::Given`] do without it.
     pub view_budget: Option<Duration>,
     /// Most tokens to generate; in `lift` of each view.

@@ -488,7 +488,9 @@ impl Reasoner {
         self.views.retain(|id, view| keyframes.iter().any(|k| k.id == *id && k.frame.stamp == view.stamp));
         for keyframe in keyframes {
             if !self.views.contains_key(&keyframe.id) {
+                let start = Instant::now();
                 self.views.insert(keyframe.id, self.encode_view(&keyframe.frame));
+                self.view_time.get_or_insert_with(|| start.elapsed());
             }
         }
     }

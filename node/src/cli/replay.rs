@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use vantage_calibration::Rig;
@@ -162,6 +162,10 @@ pub(crate) fn replay(
     asked: &[(String, Option<Known>)],
     settings: &Settings,
 ) -> Result<()> {
+    ensure!(
+        !settings.map_views || settings.strategy == ViewStrategy::Utility,
+        "--map-views goes with --strategy utility: the others are blind to the question"
+    );
     for (place, (question, _)) in asked.iter().enumerate() {
         check_question(question).with_context(|| format!("question {} of {}", place + 1, asked.len()))?;
     }

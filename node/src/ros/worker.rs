@@ -11,7 +11,7 @@ use r2r::vantage_interfaces::msg::Answer as AnswerMessage;
 use r2r::vision_msgs::msg::Detection3DArray;
 use r2r::visualization_msgs::msg::MarkerArray;
 use tokio::sync::{mpsc, watch};
-use vantage_model::{Answer, AskOptions, ModelError};
+use vantage_model::{Answer, AskOptions, ModelError, ViewStrategy};
 use vantage_node::answerer::Answerer;
 use vantage_node::live::NewestFrames;
 use vantage_node::suggest::suggested_view;
@@ -107,6 +107,9 @@ impl Worker {
         frames: Arc<NewestFrames>,
         questions: mpsc::Receiver<Asked>,
     ) -> Result<Self> {
+        if settings.ask.map_views && settings.ask.strategy != ViewStrategy::Utility {
+            tracing::warn!("parameter `map_views` does nothing with a `view_strategy` that is blind to the question");
+        }
         let config: SceneConfig = settings.engine.scene;
         Ok(Self {
             scene: Scene::new(config)?,

@@ -21,8 +21,8 @@ const GAP: f64 = 10.0;
 const LINES: f64 = 32.0;
 /// Views side by side at most.
 const ACROSS: usize = 6;
-/// Height of the line above with the question, pixels.
-const TITLE: f64 = 34.0;
+/// Height of the lines above, the question and what the numbers are, pixels.
+const TITLE: f64 = 46.0;
 /// Most views drawn; of more, the chosen ones and those of highest gain.
 const MOST: usize = 120;
 /// Colour of a chosen view's frame and of its bars.
@@ -68,7 +68,8 @@ pub(crate) fn contact_sheet(scene: &Scene, answer: &Answer) -> Result<Option<Str
     Ok(Some(format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" font-family=\"sans-serif\" \
          font-size=\"10\"><rect width=\"100%\" height=\"100%\" fill=\"white\"/>\
-         <text x=\"{GAP}\" y=\"22\" font-size=\"15\" font-weight=\"bold\">{}</text>\n{cells}</svg>\n",
+         <text x=\"{GAP}\" y=\"22\" font-size=\"15\" font-weight=\"bold\">{}</text>\n\
+         <text x=\"{GAP}\" y=\"36\" fill=\"#666\">gain and new: of each view, were it the first</text>\n{cells}</svg>\n",
         escape(&answer.question)
     )))
 }

@@ -78,8 +78,8 @@ impl OutFolder {
             let path = self.partial.join(&name);
             view_with_boxes(frame, &boxes).save(&path).with_context(|| format!("writing {}", path.display()))?;
             pictures += &format!(
-                "<figure><img src=\"{name}\" alt=\"{what}\"><figcaption>{what}, utility {:.2}</figcaption></figure>",
-                view.scores.utility
+                "<figure><img src=\"{name}\" alt=\"{what}\"><figcaption>{what}, gain {:.2}, utility {:.2}</figcaption></figure>",
+                view.gain, view.scores.utility
             );
         }
         let mut sheet = String::new();
