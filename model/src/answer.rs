@@ -113,8 +113,8 @@ impl FromStr for Encoders {
 /// Options of one question.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AskOptions {
-    /// Views given to the decoder. `None`: at most as many as the model was trained with, and with [`ViewStrategy::Utility`] no
-    /// more than newly show some of what the question is about; in mode `lift` [`DEFAULT_VIEWS`](crate::lift::DEFAULT_VIEWS).
+    /// Views given to the decoder. `None`: at most as many as the model was trained with, and with [`ViewStrategy::Utility`], beyond
+    /// two, no more than newly show some of what the question is about; in mode `lift` [`DEFAULT_VIEWS`](crate::lift::DEFAULT_VIEWS).
     pub max_views: Option<usize>,
     /// How long encoding and reading the views may take, by what a view took last; fewer are chosen where more would take longer,
     /// never fewer than one. Before the first answer what encoding a keyframe took counts. Mode `lift`, [`ViewStrategy::All`] and

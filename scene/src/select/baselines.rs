@@ -54,7 +54,7 @@ pub fn select_ring(world_from_camera: &[Isometry3<f64>], count: usize) -> Vec<us
 /// `count` views that together see most points, greedily, as Video-3D LLM (arXiv 2412.00493) chooses frames by voxels.
 pub fn select_by_coverage(sets: &VisibleSets, count: usize) -> Vec<usize> {
     let diversity = Diversity { new: 1.0, seen: 0.0 };
-    let stop = Stop { max_views: count, min_new: 0.0 };
+    let stop = Stop { max_views: count, min_new: 0.0, min_views: 1 };
     let picks = select_greedy(&vec![0.0; sets.len()], sets, Goal::Points, &diversity, &stop);
     picks.into_iter().map(|pick| pick.view).collect()
 }

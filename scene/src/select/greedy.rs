@@ -39,8 +39,9 @@ pub struct Stop {
     /// Most views.
     pub max_views: usize,
     /// The choice ends before a view that newly shows less than this share of all that is asked about; 0 fills up to the most.
-    /// The first view is always taken.
     pub min_new: f32,
+    /// As many views are taken in any case, where there are so many and `max_views` is not less.
+    pub min_views: usize,
 }
 
 /// One chosen view.
@@ -155,7 +156,7 @@ pub fn select_greedy(
             heap.push(progress.gain(best.view, utilities, diversity, picks.len()));
             continue;
         }
-        if !picks.is_empty() && best.new < stop.min_new {
+        if picks.len() >= stop.min_views && best.new < stop.min_new {
             break;
         }
         picks.push(best.pick());
@@ -191,7 +192,7 @@ mod tests {
             let left = (0..utilities.len()).filter(|v| !picks.iter().any(|p| p.view == *v));
             let bounds = left.map(|v| progress.gain(v, utilities, diversity, picks.len()));
             let Some(best) = bounds.max() else { break };
-            if !picks.is_empty() && best.new < stop.min_new {
+            if picks.len() >= stop.min_views && best.new < stop.min_new {
                 break;
             }
             picks.push(best.pick());
@@ -223,17 +224,19 @@ mod tests {
             seen in 0.0f32..2.0,
             max_views in 0usize..12,
             min_new in prop::sample::select(vec![0.0f32, 0.02, 0.2]),
+            min_views in 0usize..4,
         ) {
             // whole utilities, so that there are ties
             let utilities: Vec<f32> = views.iter().map(|(_, u)| f32::from(*u)).collect();
             let lists: Vec<Vec<u32>> = views.iter().map(|(list, _)| list.clone()).collect();
             let (sets, shown) = (sets_of(&lists), shown(&lists, &relevant));
             let goal = if of_points { Goal::Points } else { Goal::Things(&shown) };
-            let (diversity, stop) = (Diversity { new, seen }, Stop { max_views, min_new });
+            let (diversity, stop) = (Diversity { new, seen }, Stop { max_views, min_new, min_views });
             let lazy = select_greedy(&utilities, &sets, goal, &diversity, &stop);
             prop_assert_eq!(&lazy, &plain(&utilities, &sets, goal, &diversity, &stop));
             prop_assert!(lazy.windows(2).all(|pair| pair[0].gain >= pair[1].gain));
             let alone = gains_alone(&utilities, &sets, goal, &diversity);
+            prop_assert!(lazy.len() >= min_views.min(max_views).min(views.len()));
             prop_assert!(lazy.first().is_none_or(|first| alone[first.view] == *first));
         }
     }
@@ -246,15 +249,17 @@ mod tests {
         values[..3].fill(1.0);
         values[10] = 1.0;
         let (sets, shown) = (sets_of(&lists), shown(&lists, &values));
-        let choose = |max_views, min_new| {
-            let stop = Stop { max_views, min_new };
+        let choose = |max_views, min_new, min_views| {
+            let stop = Stop { max_views, min_new, min_views };
             let picks = select_greedy(&[0.1; 3], &sets, Goal::Things(&shown), &Diversity::default(), &stop);
             picks.iter().map(|p| p.view).collect::<Vec<_>>()
         };
-        assert_eq!(choose(3, 0.0), [0, 2, 1]);
+        assert_eq!(choose(3, 0.0, 1), [0, 2, 1]);
         // the third shows nothing new of what is asked about
-        assert_eq!(choose(3, 0.05), [0, 2]);
-        assert_eq!(choose(1, 0.05), [0]);
+        assert_eq!(choose(3, 0.05, 1), [0, 2]);
+        assert_eq!(choose(1, 0.05, 1), [0]);
+        assert_eq!(choose(3, 0.05, 3), [0, 2, 1]);
+        assert_eq!(choose(1, 0.05, 3), [0]);
     }
 
     #[test]
@@ -263,7 +268,7 @@ mod tests {
         let mut values = vec![0.0; POINTS];
         values[..6].fill(1.0);
         let (sets, shown) = (sets_of(&lists), shown(&lists, &values));
-        let stop = Stop { max_views: 3, min_new: 0.05 };
+        let stop = Stop { max_views: 3, min_new: 0.05, min_views: 1 };
         let picks = select_greedy(&[0.0; 3], &sets, Goal::Things(&shown), &Diversity::default(), &stop);
         assert_eq!(picks.iter().map(|p| p.view).collect::<Vec<_>>(), [2]);
     }
@@ -271,7 +276,7 @@ mod tests {
     #[test]
     fn a_utility_that_is_no_number_comes_last() {
         let sets = sets_of(&[vec![0, 1], (0..100).collect(), (50..150).collect(), Vec::new()]);
-        let stop = Stop { max_views: 2, min_new: 0.0 };
+        let stop = Stop { max_views: 2, min_new: 0.0, min_views: 1 };
         let picks = select_greedy(&[0.0; 4], &sets, Goal::Points, &Diversity::default(), &stop);
         assert_eq!(picks.iter().map(|p| p.view).collect::<Vec<_>>(), [1, 2]);
         let broken = select_greedy(&[f32::NAN, 0.0], &sets, Goal::Points, &Diversity::default(), &stop);

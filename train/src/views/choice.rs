@@ -218,7 +218,7 @@ mod tests {
             let mut sets = VisibleSets::new(points);
             scene.visible.iter().for_each(|list| sets.push(list));
             let goal = Shown::new(&values, &scene.things, &lists);
-            let stop = Stop { max_views: CHOSEN, min_new: 0.0 };
+            let stop = Stop { max_views: CHOSEN, min_new: 0.0, min_views: 1 };
             let greedy = select_greedy(&utility, &sets, Goal::Things(&goal), &diversity, &stop);
             let greedy: Vec<usize> = greedy.iter().map(|pick| pick.view).collect();
             assert_eq!(relaxed, greedy, "round {round}");

@@ -117,7 +117,7 @@ fn measure(work: &RelevanceWork, keyframes: u32, questions: u32) -> Measured {
             let judged = work.probabilities();
             let values: Vec<f32> =
                 judged.iter().enumerate().map(|(i, p)| if found(i) { 0.9 + 0.1 * p } else { -p }).collect();
-            let stop = Stop { max_views: VIEWS, min_new: 0.0 };
+            let stop = Stop { max_views: VIEWS, min_new: 0.0, min_views: 1 };
             let shown = Shown::new(&values, &things, &point_views);
             let picks = select_greedy(&utilities, table.sets(), Goal::Things(&shown), &Diversity::default(), &stop);
             black_box(picks);
