@@ -103,19 +103,30 @@ impl DecoderLayer {
         scene: Option<&LayerCache>,
         cache: &mut LayerCache,
     ) -> Tensor<3> {
-        let [batch, tokens, _] = x.dims();
-        let split = |t: Tensor<3>, heads: usize| {
-            let width = t.dims()[2] / heads;
-            t.reshape([batch, tokens, heads, width]).swap_dims(1, 2)
-        };
         let q = rotary.rotate(split(self.q_proj.forward(x.clone()), self.heads));
-        let k = rotary.rotate(split(self.k_proj.forward(x.clone()), self.kv_heads));
-        let v = split(self.v_proj.forward(x), self.kv_heads);
-        let (k, v) = cache.append(k, v);
+        let (k, v) = self.append(x, rotary, cache);
         let mixed = match scene.and_then(LayerCache::held) {
             Some((scene_k, scene_v)) => attend_branches(q, (&scene_k, &scene_v), (k, v), visible),
             None => attend(q, k, v, visible),
         };
         self.o_proj.forward(mixed)
     }
+
+    /// As [`Self::forward`] where nothing reads what comes out: the keys and values alone.
+    pub(super) fn store(&self, x: Tensor<3>, rotary: &RotaryTable, cache: &mut LayerCache) {
+        self.append(self.input_layernorm.forward(x), rotary, cache);
+    }
+
+    /// Adds the keys and values of `x` to `cache`; all that it then holds.
+    fn append(&self, x: Tensor<3>, rotary: &RotaryTable, cache: &mut LayerCache) -> (Tensor<4>, Tensor<4>) {
+        let k = rotary.rotate(split(self.k_proj.forward(x.clone()), self.kv_heads));
+        let v = split(self.v_proj.forward(x), self.kv_heads);
+        cache.append(k, v)
+    }
+}
+
+/// `[batch, tokens, heads * width]` to `[batch, heads, tokens, width]`.
+fn split(x: Tensor<3>, heads: usize) -> Tensor<4> {
+    let [batch, tokens, width] = x.dims();
+    x.reshape([batch, tokens, heads, width / heads]).swap_dims(1, 2)
 }

@@ -101,7 +101,13 @@ impl Decoder {
             Visible::All
         };
         let rotary = RotaryTable::new(&vec![0; count], self.head_width, self.rope_theta, &device);
-        self.run(tokens, rotary, &visible, None, &mut cache.layers);
+        // of the last layer the text reads nothing but keys and values
+        let Some((last, layers)) = self.layers.split_last() else { return cache };
+        let rotary = rotary.cast(tokens.dtype());
+        let x = self.through(layers, tokens, &rotary, &visible, None, &mut cache.layers);
+        if let Some(kept) = cache.layers.last_mut() {
+            last.store(x, &rotary, kept);
+        }
         cache
     }
 
@@ -237,16 +243,29 @@ impl Decoder {
     /// All layers, without the last norm.
     fn run(
         &self,
-        mut x: Tensor<3>,
+        x: Tensor<3>,
         rotary: RotaryTable,
         visible: &Visible,
         scene: Option<&[LayerCache]>,
         cache: &mut [LayerCache],
     ) -> Tensor<3> {
         let rotary = rotary.cast(x.dtype());
+        self.through(&self.layers, x, &rotary, visible, scene, cache)
+    }
+
+    /// Through the first layers, which `layers` are.
+    fn through(
+        &self,
+        layers: &[DecoderLayer],
+        mut x: Tensor<3>,
+        rotary: &RotaryTable,
+        visible: &Visible,
+        scene: Option<&[LayerCache]>,
+        cache: &mut [LayerCache],
+    ) -> Tensor<3> {
         let through = move || {
-            for (i, (layer, layer_cache)) in self.layers.iter().zip(cache).enumerate() {
-                x = layer.forward(x, &rotary, visible, scene.and_then(|s| s.get(i)), layer_cache);
+            for (i, (layer, layer_cache)) in layers.iter().zip(cache).enumerate() {
+                x = layer.forward(x, rotary, visible, scene.and_then(|s| s.get(i)), layer_cache);
             }
             x
         };
