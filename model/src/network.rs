@@ -146,20 +146,37 @@ impl Network {
         views: Option<(&ViewFeatures, &ViewFeatures)>,
         device: &Device,
     ) -> (Tensor<3>, Vec<usize>) {
-        let kind = |k: usize| self.kind.val().narrow(0, k, 1);
-        let coarse_ranges = plan.coarse_ranges();
-        let coarse_positions = plan.coarse_positions();
+        let point_tokens = self.point_tokens(scenes, plan, points, device);
+        self.tokens_behind(point_tokens, scenes, plan, views, device)
+    }
+
+    /// The tokens of the points alone, `[coarse points, d_model]`: they depend on nothing but the map.
+    pub(crate) fn point_tokens(
+        &self,
+        scenes: &[SceneInput<'_>],
+        plan: &PointPlan,
+        points: &PointFeatures,
+        device: &Device,
+    ) -> Tensor<2> {
         let mut places = Vec::new();
-        for (scene, range) in scenes.iter().zip(coarse_ranges) {
-            for &p in &coarse_positions[range.clone()] {
+        for (scene, range) in scenes.iter().zip(plan.coarse_ranges()) {
+            for &p in &plan.coarse_positions()[range.clone()] {
                 place_features(p, scene.bounds, &mut places);
             }
         }
-        let place = |flat: Vec<f32>| {
-            let rows = flat.len() / PLACE_WIDTH;
-            self.place_projection.forward(Tensor::<2>::from_data(TensorData::new(flat, [rows, PLACE_WIDTH]), device))
-        };
-        let point_tokens = self.point_projection.forward(points.coarse.clone()) + place(places) + kind(KIND_POINT);
+        self.point_projection.forward(points.coarse.clone()) + self.place(places, device) + self.kind(KIND_POINT)
+    }
+
+    /// [`Self::scene_tokens`] with those of the points as [`Self::point_tokens`] gives them.
+    pub(crate) fn tokens_behind(
+        &self,
+        point_tokens: Tensor<2>,
+        scenes: &[SceneInput<'_>],
+        plan: &PointPlan,
+        views: Option<(&ViewFeatures, &ViewFeatures)>,
+        device: &Device,
+    ) -> (Tensor<3>, Vec<usize>) {
+        let coarse_ranges = plan.coarse_ranges();
         let [point_rows, width] = point_tokens.dims();
         let mut all = vec![point_tokens];
         let mut per_view = 0;
@@ -176,9 +193,9 @@ impl Network {
                     }
                 }
             }
-            let places = place(flat);
-            all.push(image.tokens.clone().reshape([view_rows, width]) + places.clone() + kind(KIND_IMAGE));
-            all.push(depth.tokens.clone().reshape([view_rows, width]) + places + kind(KIND_DEPTH));
+            let places = self.place(flat, device);
+            all.push(image.tokens.clone().reshape([view_rows, width]) + places.clone() + self.kind(KIND_IMAGE));
+            all.push(depth.tokens.clone().reshape([view_rows, width]) + places + self.kind(KIND_DEPTH));
         }
         all.push(Tensor::zeros([1, width], device));
         let table = Tensor::cat(all, 0);
@@ -206,6 +223,16 @@ impl Network {
             .collect();
         let index = Tensor::<1, Int>::from_data(TensorData::new(index, [scenes.len() * longest]), device);
         (table.select(0, index).reshape([scenes.len(), longest, width]), lengths)
+    }
+
+    fn kind(&self, of: usize) -> Tensor<2> {
+        self.kind.val().narrow(0, of, 1)
+    }
+
+    /// Places as [`place_features`] writes them, one behind the other, in the decoder's width.
+    fn place(&self, features: Vec<f32>, device: &Device) -> Tensor<2> {
+        let rows = features.len() / PLACE_WIDTH;
+        self.place_projection.forward(Tensor::<2>::from_data(TensorData::new(features, [rows, PLACE_WIDTH]), device))
     }
 
     /// The fine points of a batch of scenes, padded for the box decoder.

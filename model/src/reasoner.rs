@@ -80,6 +80,8 @@ struct SceneCache {
     sample: PointSample,
     plan: PointPlan,
     features: PointFeatures,
+    /// What the decoder reads of the points.
+    point_tokens: Tensor<2>,
     points: AskedPoints,
     candidates: Candidates,
     /// The views of the whole map, where they were asked for.
@@ -399,10 +401,10 @@ impl Reasoner {
         let inputs: Vec<&ViewInput> = shown.iter().filter_map(input).collect();
         let scene_input = SceneInput { points: &cache.sample, bounds: &cache.bounds, views: &inputs };
         let features = (!inputs.is_empty()).then(|| self.network.encode_views(&inputs, &self.config, &self.device));
-        let (tokens, _) = self.network.scene_tokens(
+        let (tokens, _) = self.network.tokens_behind(
+            cache.point_tokens.clone(),
             &[scene_input],
             &cache.plan,
-            &cache.features,
             features.as_ref().map(|(image, depth)| (image, depth)),
             &self.device,
         );
@@ -432,6 +434,8 @@ impl Reasoner {
         self.encode_keyframes(scene.keyframes());
         let points = AskedPoints::new(&self.network, &features, &sample, &bounds, &self.device);
         let candidates = self.candidates(scene, &sample, &features, &points, &[]);
+        let scene_input = SceneInput { points: &sample, bounds: &bounds, views: &[] };
+        let point_tokens = self.network.point_tokens(&[scene_input], &plan, &features, &self.device);
         let revision = scene.revision();
         self.scene = Some(SceneCache {
             revision,
@@ -439,6 +443,7 @@ impl Reasoner {
             sample,
             plan,
             features,
+            point_tokens,
             points,
             candidates,
             overview: None,
