@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use vantage_scene::{Aabb, Keyframe, OrientedBox, PointOfInterest, RgbdFrame, ViewScores};
 
 use crate::error::ModelError;
-use crate::rendered::MapView;
+use crate::map_views::MapView;
 
 /// Longest question, characters; its tokens attend to each other, so that the cost grows with the square.
 const MAX_QUESTION_CHARACTERS: usize = 2000;
