@@ -20,7 +20,7 @@ use super::workers::{Rolled, Trainer, UpdateSums, Workers};
 use crate::dataset::{Batch, BatchConfig, load_or_make};
 use crate::rewards::{RewardWeights, Rewards, Similarity};
 use crate::run::{
-    AdapterArgs, Checkpoint, RunFolder, at_least_one, begin_or_resume, check_time_and_rate, progress, read_or_fresh,
+    AdapterArgs, Checkpoint, RunFolder, begin_or_resume, check_counts, check_time_and_rate, progress, read_or_fresh,
 };
 use crate::sft::grads::{mean_and_clip, scale};
 use crate::sft::parallel::Workers as SupervisedWorkers;
@@ -147,11 +147,12 @@ pub struct GrpoArgs {
 
 impl GrpoArgs {
     fn check(&self) -> Result<()> {
-        at_least_one(&[
+        check_counts(&[
             ("rooms", self.rooms),
             ("steps", self.steps),
             ("scenes", self.scenes),
             ("questions", self.questions),
+            ("group", self.group),
             ("max-tokens", self.max_tokens),
             ("epochs", self.epochs),
             ("dynamic", self.dynamic),
@@ -161,7 +162,6 @@ impl GrpoArgs {
         ensure!(self.group > 1, "--group must be at least 2: an answer is compared with others to the same question");
         ensure!(self.temperature > 0.0 && self.temperature.is_finite(), "--temperature must be above 0");
         check_time_and_rate(self.minutes, self.learning_rate)?;
-        at_least_one(&[("group", self.group)])?;
         let training_rooms = (FIRST_VALIDATION_SEED - FIRST_TRAINING_SEED) as usize;
         ensure!(
             self.first_room <= training_rooms - self.rooms,

@@ -71,7 +71,7 @@ impl ViewSets {
     /// differ in what they earned.
     pub fn gradient(&self, network: &Network, rolled: &[Rolled], device: &Device) -> Option<ViewGradient> {
         let rewards: Vec<f32> = rolled.iter().map(mean_reward).collect();
-        let mut loss = prior(network);
+        let mut loss = prior(&network.view_head.weights());
         let (mut spread, mut any) = (0.0, false);
         let count = (self.questions.len() * SETS).max(1) as f32;
         for (drawn, rewards) in self.questions.iter().zip(rewards.chunks(SETS)) {

@@ -26,26 +26,25 @@ pub(crate) fn progress(length: u64, unit: &str) -> ProgressBar {
     bar
 }
 
-/// Refuses options, by name, that are 0.
-///
-/// # Errors
-/// Naming the first that is.
-/// Most threads that a run shares its scenes among.
-const MOST_WORKERS: usize = 1024;
 /// Most of anything that is counted: rooms, steps, scenes, questions, answers.
 const MOST: usize = 1 << 24;
 
-/// Refuses counts of none, and of more than can be meant.
-pub(crate) fn at_least_one(options: &[(&str, usize)]) -> Result<()> {
+/// Refuses options, by name, that count nothing, or more than can be meant.
+///
+/// # Errors
+/// Naming the first that does.
+pub(crate) fn check_counts(options: &[(&str, usize)]) -> Result<()> {
     for (name, value) in options {
         ensure!(*value > 0, "--{name} must be at least 1");
-        let most = if *name == "workers" { MOST_WORKERS } else { MOST };
-        ensure!(*value <= most, "--{name} must be at most {most}");
+        ensure!(*value <= MOST, "--{name} must be at most {MOST}");
     }
     Ok(())
 }
 
-/// What every run has in common: its time and its rate of learning.
+/// Refuses a time, minutes, or a learning rate that none can be.
+///
+/// # Errors
+/// Naming the option.
 pub(crate) fn check_time_and_rate(minutes: Option<f64>, learning_rate: f64) -> Result<()> {
     ensure!(minutes.is_none_or(|m| m >= 0.0 && m.is_finite()), "--minutes must be a number of at least 0");
     ensure!(learning_rate > 0.0 && learning_rate <= 1.0, "--learning-rate must be above 0 and at most 1");

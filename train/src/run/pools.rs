@@ -1,8 +1,11 @@
 //! Items in, what a function makes of each out, in order: shared over worker threads, each with a pool of one thread, because most
 //! operations of the CPU backend run on one core.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rayon::{ThreadPool, ThreadPoolBuilder};
+
+/// Most workers.
+const MOST_WORKERS: usize = 1024;
 
 /// Worker threads.
 pub(crate) struct Pools {
@@ -13,8 +16,9 @@ impl Pools {
     /// `count` workers, at least one.
     ///
     /// # Errors
-    /// When a thread cannot be started.
+    /// When there are to be more than 1024, or a thread cannot be started.
     pub(crate) fn new(count: usize) -> Result<Self> {
+        ensure!(count <= MOST_WORKERS, "--workers must be at most {MOST_WORKERS}");
         let pools = (0..count.max(1))
             .map(|_| ThreadPoolBuilder::new().num_threads(1).build().context("starting a worker thread"))
             .collect::<Result<_>>()?;

@@ -19,7 +19,7 @@ use super::schedule::Schedule;
 use crate::dataset::{Batch, BatchConfig, SceneSample, load_or_make};
 use crate::rooms::{CLASS_NAMES, RoomConfig, generate};
 use crate::run::{
-    AdapterArgs, Checkpoint, Model, RunFolder, at_least_one, begin_or_resume, check_time_and_rate, progress,
+    AdapterArgs, Checkpoint, Model, RunFolder, begin_or_resume, check_counts, check_time_and_rate, progress,
     read_or_fresh,
 };
 use crate::tasks::{TaskMix, questions};
@@ -105,7 +105,7 @@ pub struct SftArgs {
 
 impl SftArgs {
     fn check(&self) -> Result<()> {
-        at_least_one(&[
+        check_counts(&[
             ("rooms", self.rooms),
             ("steps", self.steps),
             ("scenes", self.scenes),

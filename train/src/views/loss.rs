@@ -20,7 +20,7 @@ const GOOD_QUALITY: f32 = 0.8;
 const WEIGHT_CONTRAST: f32 = 0.5;
 const WEIGHT_CHOICE: f32 = 1.0;
 /// Of (w_t - 0.3)^2.
-pub(super) const WEIGHT_PRIOR: f32 = 0.1;
+const WEIGHT_PRIOR: f32 = 0.1;
 
 /// The total and its parts.
 pub(super) struct ViewLosses {
@@ -82,13 +82,17 @@ pub(super) fn view_losses(
     let chosen = choose_relaxed(Progress::new(utility, &shown, &weights, scene), &mut Noise(rng));
     let missed = missed(&chosen, &quality);
     let choice_loss = (missed * asked.clone()).sum() / asked.sum().clamp_min(1.0);
-    let prior = (weights.text - TEXT_WEIGHT_PRIOR).square().sum();
 
     let total = relevance_loss.clone()
         + contrast_loss.clone() * WEIGHT_CONTRAST
         + choice_loss.clone() * WEIGHT_CHOICE
-        + prior * WEIGHT_PRIOR;
+        + prior(&weights);
     ViewLosses { total, parts: [relevance_loss, contrast_loss, choice_loss] }
+}
+
+/// The pull of w_t to the paper's best.
+pub(crate) fn prior(weights: &ViewWeights) -> Tensor<1> {
+    (weights.text.clone() - TEXT_WEIGHT_PRIOR).square().sum().mul_scalar(WEIGHT_PRIOR)
 }
 
 /// A table of numbers, row by row.

@@ -9,5 +9,6 @@ mod loss;
 mod policy;
 mod run;
 
-pub(crate) use policy::{ScoredViews, prior};
+pub(crate) use loss::prior;
+pub(crate) use policy::ScoredViews;
 pub use run::{ViewsArgs, run};

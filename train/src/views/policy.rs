@@ -9,11 +9,11 @@ use std::sync::Arc;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor};
 use rand_chacha::ChaCha8Rng;
-use vantage_model::{ModelConfig, Network, TEXT_WEIGHT_PRIOR, ViewWeights};
+use vantage_model::{ModelConfig, Network, ViewWeights};
 
 use super::choice::{Noise, Progress, ThingsShown};
 use super::frozen::FrozenScene;
-use super::loss::{Cosines, WEIGHT_PRIOR, table, utility};
+use super::loss::{Cosines, table, utility};
 use crate::dataset::{ScenePart, TextRow};
 
 /// A question about a scene, and what the choice of its views is made by.
@@ -98,17 +98,13 @@ impl ScoredViews {
     }
 }
 
-/// The pull of w_t to the paper's best, as in the training of the whole choice.
-pub(crate) fn prior(network: &Network) -> Tensor<1> {
-    (network.view_head.weights().text - TEXT_WEIGHT_PRIOR).square().sum().mul_scalar(WEIGHT_PRIOR)
-}
-
 fn numbers(x: Tensor<2>) -> Vec<f32> {
     x.into_data().iter::<f32>().collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::loss::prior;
     use super::*;
     use burn::module::Module;
     use burn::optim::{AdamWConfig, GradientsParams};
@@ -163,7 +159,7 @@ mod tests {
                 .iter()
                 .zip(&rewards)
                 .map(|(views, reward)| scored.log_probability(&network, views, &device).mul_scalar(mean - reward));
-            let loss = Tensor::cat(losses.collect(), 0).sum() + prior(&network);
+            let loss = Tensor::cat(losses.collect(), 0).sum() + prior(&network.view_head.weights());
             let grads = GradientsParams::from_grads(loss.backward(), &network);
             network = optimizer.step(0.02, network, grads);
         }

@@ -19,7 +19,7 @@ use super::frozen::{FrozenQuestion, FrozenScene, freeze};
 use super::loss::view_losses;
 use crate::dataset::{BatchConfig, SceneSample, load_or_make};
 use crate::run::{
-    AdapterArgs, Checkpoint, Pools, RunFolder, at_least_one, begin_or_resume, check_time_and_rate, progress,
+    AdapterArgs, Checkpoint, Pools, RunFolder, begin_or_resume, check_counts, check_time_and_rate, progress,
     read_or_fresh,
 };
 use crate::sft::grads::mean_and_clip;
@@ -91,7 +91,7 @@ pub struct ViewsArgs {
 
 impl ViewsArgs {
     fn check(&self) -> Result<()> {
-        at_least_one(&[
+        check_counts(&[
             ("rooms", self.rooms),
             ("turns", self.turns),
             ("steps", self.steps),
