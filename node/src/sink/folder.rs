@@ -144,7 +144,11 @@ impl OutFolder {
                     fs::rename(&older, &self.place)?;
                     return Err(error);
                 }
-                fs::remove_dir_all(older)
+                // the new ones are in place, whatever becomes of the older
+                if let Err(error) = fs::remove_dir_all(&older) {
+                    tracing::warn!("removing {}: {error}", older.display());
+                }
+                Ok(())
             }
             // the place itself cannot move, as where something is mounted: file by file
             Err(_) => {
