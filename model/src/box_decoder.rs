@@ -1,20 +1,24 @@
 //! Hidden states at `<obj>` and point features in, a mask over the points and a metric box with a score out.
 //!
+//! Where a text has pointed before, a point's place seen from there speaks for it or against it, as the query asks.
 //! Two rounds of attention over the points: the first finds the object, the second, drawn to the place found, outlines it.
 //! The outline is a mask per point (as in query-based 3D segmentation, Mask3D, arXiv 2210.03105); its weighted mean and
 //! spread are the box's first estimate, which a small MLP corrects.
 
 use burn::module::{Module, Param};
 use burn::nn::{Initializer, Linear, LinearConfig};
-use burn::tensor::activation::{gelu, sigmoid, softmax, softplus};
+use burn::tensor::activation::{gelu, relu, sigmoid, softmax, softplus};
 use burn::tensor::{Bool, Device, Tensor};
 
+use crate::relations::POINT_RELATION_WIDTH;
 use crate::transformer::HIDDEN_SCORE;
 
 /// Extent of a uniformly filled interval over its standard deviation: sqrt(12).
 const EXTENT_PER_DEVIATION: f32 = 3.464_101_6;
 /// Smallest extent in metres that the first estimate may have.
 const MIN_EXTENT_M: f32 = 0.05;
+/// Channels in which a point's place relative to earlier boxes is weighed.
+const RELATION_CHANNELS: usize = 16;
 /// Keeps the square root of a variance differentiable at zero; square metres.
 const VARIANCE_FLOOR_M2: f32 = 1.0e-5;
 
@@ -55,6 +59,8 @@ pub struct BoxDecoder {
     key_feature: Linear,
     key_place: Linear,
     value: Linear,
+    relation: Linear,
+    relation_query: Linear,
     refine_up: Linear,
     refine_down: Linear,
     nearness: Linear,
@@ -73,6 +79,10 @@ impl BoxDecoder {
             key_feature: linear(point_width, width),
             key_place: linear(place_width, width),
             value: linear(point_width, width),
+            relation: linear(POINT_RELATION_WIDTH, RELATION_CHANNELS),
+            relation_query: LinearConfig::new(width, RELATION_CHANNELS)
+                .with_initializer(Initializer::Zeros)
+                .init(device),
             refine_up: linear(2 * width + 3, width),
             refine_down: linear(width, width),
             nearness: linear(width, 1),
@@ -84,8 +94,9 @@ impl BoxDecoder {
         }
     }
 
-    /// `queries`: `[scenes, queries, hidden_width]`, the hidden states at `<obj>`.
-    pub fn forward(&self, queries: Tensor<3>, points: &PaddedPoints) -> BoxPrediction {
+    /// `queries`: `[scenes, queries, hidden_width]`, the hidden states at `<obj>`. `relations`: `[scenes, queries, points,
+    /// POINT_RELATION_WIDTH]`, each point's place relative to the boxes that were pointed at before; `None` where none was.
+    pub fn forward(&self, queries: Tensor<3>, relations: Option<Tensor<4>>, points: &PaddedPoints) -> BoxPrediction {
         let [scenes, count, _] = queries.dims();
         let total = points.features.dims()[1];
         let keys = self.key_feature.forward(points.features.clone()) + self.key_place.forward(points.places.clone());
@@ -96,7 +107,12 @@ impl BoxDecoder {
         let width = q.dims()[2];
         let scale = (width as f32).powf(-0.5);
 
-        let scores = q.clone().matmul(keys.clone()).mul_scalar(scale).mask_fill(hidden.clone(), HIDDEN_SCORE);
+        let mut scores = q.clone().matmul(keys.clone()).mul_scalar(scale);
+        if let Some(relations) = relations {
+            let weights = self.relation_query.forward(q.clone()).unsqueeze_dim::<4>(3);
+            scores = scores + relu(self.relation.forward(relations)).matmul(weights).reshape([scenes, count, total]);
+        }
+        let scores = scores.mask_fill(hidden.clone(), HIDDEN_SCORE);
         let attention = softmax(scores.clone(), 2);
         let pointing = scores.clone() - log_sum_exp(scores);
         let found = attention.clone().matmul(points.metres.clone());

@@ -6,7 +6,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::decoder::{Branches, Decoder, KvCache};
-use crate::generate::choose;
+use crate::generate::{LookUp, choose};
+use crate::pointing::{BoxQuery, InFocus, rows};
 
 /// Texts that are done leave the batch once they are this share of it.
 const LEAVE_SHARE: f64 = 0.2;
@@ -37,21 +38,21 @@ pub struct BranchText {
     pub log_probs: Vec<f32>,
     /// Whether the end token came within the budget.
     pub finished: bool,
-    /// `[d_model]` of each `<obj>` that was read, in order.
-    pub box_states: Vec<Vec<f32>>,
-    /// `[d_model]` of the object that each of them pointed at, as the tokens behind it read it.
-    pub objects: Vec<Vec<f32>>,
+    /// Each `<obj>` that was read, in order.
+    pub queries: Vec<BoxQuery>,
+    /// What each of them pointed at, as the tokens behind it read it.
+    pub objects: Vec<InFocus>,
 }
 
 /// Writes one text behind each of `prompts`, none of which is empty, after `scene`, which holds one scene and no text.
-/// `look_up` gives the objects that hidden states at `<obj>` point at; both `[states, d_model]`.
+/// `look_up` gives what each `<obj>` points at.
 pub fn generate_branches(
     decoder: &Decoder,
     scene: &KvCache,
     prompts: &[Vec<u32>],
     sampling: &BranchSampling<'_>,
     device: &Device,
-    look_up: &dyn Fn(Tensor<2>) -> Tensor<2>,
+    look_up: &LookUp<'_>,
 ) -> Vec<BranchText> {
     let mut texts = vec![BranchText::default(); prompts.len()];
     let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
@@ -121,11 +122,11 @@ fn only(logits: &[f32], allowed: &[bool]) -> Vec<f32> {
 
 /// What is added to the next token of each row: the object in focus. `None` while no row has one.
 fn focus(texts: &[BranchText], writing: &[usize], device: &Device) -> Option<Tensor<3>> {
-    let width = writing.iter().find_map(|&row| texts[row].objects.last()).map(Vec::len)?;
+    let width = writing.iter().find_map(|&row| texts[row].objects.last()).map(|o| o.token.len())?;
     let mut added = vec![0.0f32; writing.len() * width];
     for (out, &row) in added.chunks_mut(width).zip(writing) {
         if let Some(object) = texts[row].objects.last() {
-            out.copy_from_slice(object);
+            out.copy_from_slice(&object.token);
         }
     }
     Some(Tensor::from_data(TensorData::new(added, [writing.len(), 1, width]), device))
@@ -137,7 +138,7 @@ fn point(
     writing: &[usize],
     last: &Tensor<2>,
     box_open: u32,
-    look_up: &dyn Fn(Tensor<2>) -> Tensor<2>,
+    look_up: &LookUp<'_>,
     device: &Device,
 ) {
     let pointing = |row: usize| !texts[row].finished && texts[row].tokens.last() == Some(&box_open);
@@ -147,12 +148,18 @@ fn point(
     }
     let index: Vec<i32> = at.iter().map(|&i| i as i32).collect();
     let states = last.clone().select(0, Tensor::from_data(TensorData::new(index, [at.len()]), device));
-    let width = states.dims()[1];
-    let objects: Vec<f32> = look_up(states.clone()).into_data().iter::<f32>().collect();
-    let states: Vec<f32> = states.into_data().iter::<f32>().collect();
-    for ((&i, state), object) in at.iter().zip(states.chunks(width)).zip(objects.chunks(width)) {
-        texts[writing[i]].box_states.push(state.to_vec());
-        texts[writing[i]].objects.push(object.to_vec());
+    let queries: Vec<BoxQuery> = rows(states)
+        .into_iter()
+        .zip(&at)
+        .map(|(state, &i)| BoxQuery {
+            state,
+            earlier: texts[writing[i]].objects.iter().map(|object| object.bbox).collect(),
+        })
+        .collect();
+    let objects = look_up(&queries);
+    for ((&i, query), object) in at.iter().zip(queries).zip(objects) {
+        texts[writing[i]].queries.push(query);
+        texts[writing[i]].objects.push(object);
     }
 }
 
@@ -161,6 +168,7 @@ mod tests {
     use super::*;
     use crate::config::DecoderConfig;
     use crate::generate::{Aids, Sampling, generate};
+    use crate::relations::FocusBox;
     use crate::weights::{Placement, WeightReader};
     use std::ops::ControlFlow;
 
@@ -179,6 +187,13 @@ mod tests {
         (decoder, cache, device)
     }
 
+    /// Half of the state, and a place that tells how many boxes there were.
+    fn look_up(queries: &[BoxQuery]) -> Vec<InFocus> {
+        let half = |query: &BoxQuery| query.state.iter().map(|x| 0.5 * x).collect();
+        let bbox = |query: &BoxQuery| FocusBox { center: [query.earlier.len() as f32; 3], size: [1.0; 3] };
+        queries.iter().map(|query| InFocus { token: half(query), bbox: bbox(query) }).collect()
+    }
+
     fn sampling(temperature: f32, seed: u64) -> BranchSampling<'static> {
         BranchSampling { max_tokens: 30, temperature, seed, end: END, box_open: BOX_OPEN, after_box: None }
     }
@@ -187,7 +202,6 @@ mod tests {
     fn texts_written_side_by_side_are_those_written_alone() {
         let (decoder, cache, device) = small();
         let prompts: Vec<Vec<u32>> = (0..8).map(|i| (0..1 + i % 4).map(|k| 3 + (i + k) % 9).collect()).collect();
-        let look_up = |states: Tensor<2>| states.mul_scalar(0.5);
         // an untrained decoder writes few tokens: one that it does write stands for `<obj>`
         let plain = BranchSampling { box_open: u32::MAX, ..sampling(0.0, 0) };
         let first = generate_branches(&decoder, &cache, &prompts, &plain, &device, &look_up);
@@ -202,10 +216,13 @@ mod tests {
             let written = text.tokens.strip_suffix(&[END]).unwrap_or(&text.tokens);
             assert_eq!(written, alone.tokens);
             assert_eq!(text.log_probs.len(), text.tokens.len());
-            assert_eq!(text.objects.len(), text.box_states.len());
-            for (a, b) in text.box_states.iter().flatten().zip(alone.box_states.iter().flatten()) {
-                assert!((a - b).abs() < 1e-4);
-                compared += 1;
+            assert_eq!(text.objects.len(), text.queries.len());
+            for (together, alone) in text.queries.iter().zip(&alone.queries) {
+                assert_eq!(together.earlier, alone.earlier);
+                for (a, b) in together.state.iter().zip(&alone.state) {
+                    assert!((a - b).abs() < 1e-4);
+                    compared += 1;
+                }
             }
         }
         assert!(compared > 0);
@@ -215,7 +232,6 @@ mod tests {
     fn a_row_draws_the_same_whoever_stands_beside_it() {
         let (decoder, cache, device) = small();
         let prompts = vec![vec![3, 4, 5]; 12];
-        let look_up = |states: Tensor<2>| states.mul_scalar(0.5);
         let all = generate_branches(&decoder, &cache, &prompts, &sampling(1.0, 7), &device, &look_up);
         let few = generate_branches(&decoder, &cache, &prompts[..3], &sampling(1.0, 7), &device, &look_up);
         assert_eq!(

@@ -9,6 +9,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::decoder::{Decoder, KvCache};
 use crate::grammar::Guide;
+use crate::pointing::{BoxQuery, InFocus};
 
 /// How the next token is chosen and when to stop.
 #[derive(Debug, Clone, Copy)]
@@ -27,10 +28,13 @@ pub struct Sampling {
     pub box_open: u32,
 }
 
+/// Each `<obj>` in, what it points at out; as many.
+pub type LookUp<'a> = dyn Fn(&[BoxQuery]) -> Vec<InFocus> + 'a;
+
 /// What takes part in the generation besides the decoder.
 pub struct Aids<'a> {
-    /// Gives the object that a hidden state at `<obj>` points at; both `[1, d_model]`.
-    pub look_up: &'a dyn Fn(Tensor<2>) -> Tensor<2>,
+    /// Gives what each `<obj>` points at.
+    pub look_up: &'a LookUp<'a>,
     /// Keeps the text in the grammar.
     pub guide: Option<Guide<'a>>,
     /// Sees each token as it is chosen, and may stop the text there.
@@ -42,8 +46,8 @@ pub struct Aids<'a> {
 pub struct Generated {
     /// Token ids, without the end token.
     pub tokens: Vec<u32>,
-    /// `[width]` of each `<obj>`, in order.
-    pub box_states: Vec<Vec<f32>>,
+    /// Each `<obj>`, in order.
+    pub queries: Vec<BoxQuery>,
     /// True when the end token came before the token budget was spent or the text was stopped.
     pub finished: bool,
 }
@@ -61,17 +65,22 @@ pub fn generate(
     let mut out = Generated::default();
     let mut input: Vec<u32> = prompt.to_vec();
     // the object in focus, added to every token behind its `<obj>`
-    let mut object: Option<Tensor<2>> = None;
+    let mut object: Option<InFocus> = None;
+    let mut earlier = Vec::new();
     loop {
         let ids: Vec<i32> = input.iter().map(|&i| i as i32).collect();
         let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [1, input.len()]), device);
-        let added = object.clone().map(|o| o.unsqueeze_dim::<3>(1));
+        let added = object
+            .as_ref()
+            .map(|o| Tensor::<3>::from_data(TensorData::new(o.token.clone(), [1, 1, o.token.len()]), device));
         let hidden = decoder.read_text(ids, added, cache);
         let [_, tokens, width] = hidden.dims();
         let last = hidden.narrow(1, tokens - 1, 1).reshape([1, width]);
         if out.tokens.last() == Some(&sampling.box_open) {
-            object = Some((aids.look_up)(last.clone()));
-            out.box_states.push(last.clone().into_data().iter::<f32>().collect());
+            let query = BoxQuery { state: last.clone().into_data().iter::<f32>().collect(), earlier: earlier.clone() };
+            object = (aids.look_up)(std::slice::from_ref(&query)).pop();
+            earlier.extend(object.as_ref().map(|o| o.bbox));
+            out.queries.push(query);
         }
         let is_late = sampling.deadline.is_some_and(|deadline| Instant::now() >= deadline);
         if out.tokens.len() == sampling.max_tokens || is_late {

@@ -12,6 +12,7 @@ use crate::config::ModelConfig;
 use crate::decoder::{Decoder, KvCache};
 use crate::points::{INPUT_WIDTH, PointEncoder, PointFeatures, PointPlan, PointSample};
 use crate::position::{PLACE_WIDTH, place_features, scene_center};
+use crate::relations::{FocusBox, POINT_RELATION_WIDTH, RELATION_WIDTH, point_relations};
 use crate::relevance::RelevanceHead;
 use crate::view_head::ViewHead;
 use crate::view_input::ViewInput;
@@ -48,6 +49,9 @@ pub struct Network {
     /// Pooled points of an object to the decoder's width.
     object_up: Linear,
     object_down: Linear,
+    /// How an object lies to those pointed at before, to the decoder's width.
+    relation_up: Linear,
+    relation_down: Linear,
     point_projection: Linear,
     place_projection: Linear,
     kind: Param<Tensor<2>>,
@@ -90,6 +94,8 @@ impl Network {
             point_classifier: linear(fine, config.point_classes.len()),
             object_up: linear(fine + config.points.in_channels, d),
             object_down: linear(d, d),
+            relation_up: linear(RELATION_WIDTH, d),
+            relation_down: LinearConfig::new(d, d).with_initializer(Initializer::Zeros).init(device),
             point_projection: linear(coarse, d),
             place_projection: linear(PLACE_WIDTH, d),
             kind: Initializer::Normal { mean: 0.0, std: 0.02 }.init([3, d], device),
@@ -286,9 +292,24 @@ impl Network {
         self.point_classifier.forward(points.fine.clone()).argmax(1).into_data().iter::<u32>().collect()
     }
 
-    /// Boxes for hidden states at `<obj>`, `[scenes, queries, width]`.
-    pub fn boxes(&self, queries: Tensor<3>, points: &PaddedPoints) -> BoxPrediction {
-        self.box_decoder.forward(queries, points)
+    /// Boxes for hidden states at `<obj>`, `[scenes, queries, width]`. `earlier`: for each query, scene by scene, the boxes that its
+    /// text pointed at before; a query without an entry has none.
+    pub fn boxes(&self, queries: Tensor<3>, earlier: &[&[FocusBox]], points: &PaddedPoints) -> BoxPrediction {
+        let [scenes, count, _] = queries.dims();
+        if earlier.iter().all(|boxes| boxes.is_empty()) {
+            return self.box_decoder.forward(queries, None, points);
+        }
+        let total = points.metres.dims()[1];
+        let metres: Vec<f32> = points.metres.clone().into_data().iter::<f32>().collect();
+        let mut relations = vec![0.0f32; scenes * count * total * POINT_RELATION_WIDTH];
+        let rows = relations.chunks_exact_mut((total * POINT_RELATION_WIDTH).max(1));
+        for (i, (row, boxes)) in rows.zip(earlier).enumerate() {
+            let scene = i / count.max(1);
+            point_relations(boxes, &metres[scene * total * 3..(scene + 1) * total * 3], row);
+        }
+        let shape = [scenes, count, total, POINT_RELATION_WIDTH];
+        let relations = Tensor::<4>::from_data(TensorData::new(relations, shape), &queries.device());
+        self.box_decoder.forward(queries, Some(relations), points)
     }
 
     /// What the decoder reads of the object in focus, as the points show it.
@@ -300,6 +321,13 @@ impl Network {
     pub fn object_tokens(&self, share: Tensor<3>, points: &PaddedPoints) -> Tensor<3> {
         let pooled = share.matmul(Tensor::cat(vec![points.features.clone(), points.inputs.clone()], 2));
         self.object_down.forward(gelu(self.object_up.forward(pooled)))
+    }
+
+    /// What the decoder reads, beside [`Self::object_tokens`], of how objects lie to those that the text pointed at before.
+    ///
+    /// `features`: `[objects, RELATION_WIDTH]`, as [`crate::relation_features`] writes them; `[objects, d_model]`.
+    pub fn relation_tokens(&self, features: Tensor<2>) -> Tensor<2> {
+        self.relation_down.forward(gelu(self.relation_up.forward(features)))
     }
 
     /// Reads the scene tokens into a cache that questions then extend; `capacity` as in [`Decoder::read_scenes`].
@@ -321,9 +349,33 @@ impl Network {
             point_classifier: self.point_classifier.no_grad(),
             object_up: self.object_up.no_grad(),
             object_down: self.object_down.no_grad(),
+            relation_up: self.relation_up.no_grad(),
+            relation_down: self.relation_down.no_grad(),
             point_projection: self.point_projection.no_grad(),
             place_projection: self.place_projection.no_grad(),
             kind: self.kind.no_grad(),
+            ..self
+        }
+    }
+
+    /// Itself with gradients for nothing but what reasons and points: the decoder, the projections in front of it, the box decoder, the
+    /// objects in focus and their relations.
+    #[must_use]
+    pub fn with_only_reasoning_trainable(self) -> Self {
+        Self {
+            image: self.image.no_grad(),
+            depth: self.depth.no_grad(),
+            text_tower: self.text_tower.no_grad(),
+            points: self.points.no_grad(),
+            point_classifier: self.point_classifier.no_grad(),
+            text_head: self.text_head.no_grad(),
+            image_head: self.image_head.no_grad(),
+            points_head: self.points_head.no_grad(),
+            clip_text_head: self.clip_text_head.no_grad(),
+            clip_image_head: self.clip_image_head.no_grad(),
+            contrast: self.contrast.no_grad(),
+            relevance: self.relevance.no_grad(),
+            view_head: self.view_head.no_grad(),
             ..self
         }
     }

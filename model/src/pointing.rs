@@ -1,43 +1,84 @@
 //! Hidden states at `<obj>` in, what each points at out: the token that keeps the object in focus, and its box in the world.
 
 use burn::tensor::activation::sigmoid;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use vantage_scene::{Aabb, OrientedBox};
 
-use crate::box_decoder::PaddedPoints;
+use crate::box_decoder::{BoxPrediction, PaddedPoints};
 use crate::grounding::{RawBox, refine_on_map};
 use crate::network::Network;
 use crate::points::PointSample;
 use crate::position::scene_center;
+use crate::relations::{FocusBox, RELATION_WIDTH, relation_features};
 
 /// How much an object's outline is sharpened before its points are pooled.
 const MASK_SHARPNESS: f32 = 4.0;
 
-/// The objects that hidden states at `<obj>` of one scene, `[states, d_model]`, point at, as the decoder reads them: `[states,
-/// d_model]`. `padded`: the points of that scene.
-pub fn objects_in_focus(network: &Network, states: Tensor<2>, padded: &PaddedPoints) -> Tensor<2> {
-    let [count, width] = states.dims();
-    let mask = network.boxes(states.reshape([1, count, width]), padded).mask;
-    // the points that are rather on the object than not; all count a little, so that there is always one
-    let inside = sigmoid(mask.mul_scalar(MASK_SHARPNESS));
-    let share = inside.clone() / (inside.sum_dim(2) + 1.0e-6);
-    network.object_tokens(share, padded).reshape([count, width])
+/// An `<obj>` of a text.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct BoxQuery {
+    /// The hidden state there, `d_model` numbers.
+    pub state: Vec<f32>,
+    /// The boxes that the text pointed at before, in order.
+    pub earlier: Vec<FocusBox>,
 }
 
-/// World boxes and scores, 0 to 1, of hidden states at `<obj>`, each of `d_model` numbers, in order; refined on the points of the
-/// scene, which `sample`, `bounds` and `padded` describe alike.
+/// What an `<obj>` points at.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct InFocus {
+    /// What is added to the tokens behind it, `d_model` numbers.
+    pub token: Vec<f32>,
+    /// Where it is.
+    pub bbox: FocusBox,
+}
+
+/// The objects that `queries` of one scene, at least one, point at, as the decoder reads them. `padded`: the points of that scene.
+pub fn objects_in_focus(network: &Network, queries: &[BoxQuery], padded: &PaddedPoints) -> Vec<InFocus> {
+    let prediction = predict(network, queries, padded);
+    let count = queries.len();
+    // the points that are rather on the object than not; all count a little, so that there is always one
+    let inside = sigmoid(prediction.mask.mul_scalar(MASK_SHARPNESS));
+    let share = inside.clone() / (inside.sum_dim(2) + 1.0e-6);
+    let objects = network.object_tokens(share, padded);
+    let width = objects.dims()[2];
+    let centers = rows(prediction.center.reshape([count, 3]));
+    let sizes = rows(prediction.log_size.exp().reshape([count, 3]));
+    let of = |numbers: &[f32]| std::array::from_fn(|k| numbers[k]);
+    let boxes: Vec<FocusBox> =
+        centers.iter().zip(&sizes).map(|(center, size)| FocusBox { center: of(center), size: of(size) }).collect();
+    let mut features = Vec::with_capacity(count * RELATION_WIDTH);
+    for (query, bbox) in queries.iter().zip(&boxes) {
+        let all: Vec<FocusBox> = query.earlier.iter().chain([bbox]).copied().collect();
+        relation_features(&all, &mut features);
+    }
+    let features = Tensor::<2>::from_data(TensorData::new(features, [count, RELATION_WIDTH]), &objects.device());
+    let tokens = rows(objects.reshape([count, width]) + network.relation_tokens(features));
+    tokens.into_iter().zip(boxes).map(|(token, bbox)| InFocus { token, bbox }).collect()
+}
+
+/// What the box decoder makes of `queries` of one scene.
+fn predict(network: &Network, queries: &[BoxQuery], padded: &PaddedPoints) -> BoxPrediction {
+    let states: Vec<f32> = queries.iter().flat_map(|query| query.state.iter().copied()).collect();
+    let earlier: Vec<&[FocusBox]> = queries.iter().map(|query| query.earlier.as_slice()).collect();
+    let shape = [1, queries.len(), states.len() / queries.len().max(1)];
+    let states = Tensor::<3>::from_data(TensorData::new(states, shape), &padded.metres.device());
+    network.boxes(states, &earlier, padded)
+}
+
+/// World boxes and scores, 0 to 1, of `queries`, in order; refined on the points of the scene, which `sample`, `bounds` and
+/// `padded` describe alike.
 pub fn world_boxes(
     network: &Network,
     bounds: &Aabb,
     sample: &PointSample,
     padded: &PaddedPoints,
-    states: &[Vec<f32>],
-    device: &Device,
+    queries: &[BoxQuery],
 ) -> Vec<(OrientedBox, f32)> {
-    let count = states.len();
-    let Some(width) = states.first().map(Vec::len) else { return Vec::new() };
-    let queries = Tensor::<3>::from_data(TensorData::new(states.concat(), [1, count, width]), device);
-    let prediction = network.boxes(queries, padded);
+    let count = queries.len();
+    if count == 0 {
+        return Vec::new();
+    }
+    let prediction = predict(network, queries, padded);
     let mask = sigmoid(prediction.mask).reshape([count as i32, -1]);
     let masks = rows(mask);
     let centers = rows(prediction.center.reshape([count, 3]));

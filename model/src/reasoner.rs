@@ -176,7 +176,7 @@ impl Reasoner {
         let scene_input = SceneInput { points: &cache.sample, bounds: &cache.bounds, views: &[] };
         let padded = self.network.padded_points(&[scene_input], &cache.plan, &cache.features, &self.device);
         let aids = Aids {
-            look_up: &|state| objects_in_focus(&self.network, state, &padded),
+            look_up: &|queries| objects_in_focus(&self.network, queries, &padded),
             guide: options.guided.then(|| Guide::new(&self.guide)),
             on_token: &mut |token| {
                 first_token_ms.get_or_insert_with(|| millis(start));
@@ -194,14 +194,7 @@ impl Reasoner {
         let parsed = if generated.finished { grammar::parse(&raw).ok() } else { None };
         let boxes = match &parsed {
             Some(parsed) => {
-                let boxes = world_boxes(
-                    &self.network,
-                    &cache.bounds,
-                    &cache.sample,
-                    &padded,
-                    &generated.box_states,
-                    &self.device,
-                );
+                let boxes = world_boxes(&self.network, &cache.bounds, &cache.sample, &padded, &generated.queries);
                 let first_of_answer = boxes.len().saturating_sub(parsed.answer_boxes().len());
                 let registry = &mut self.registry;
                 parsed

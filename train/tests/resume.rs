@@ -55,6 +55,8 @@ fn supervised_training_resumes_exactly() {
     resumes_to_the_same_curve("sft", &validated, cache.path());
     let adapters = [&small[..], &["--init", NANO, "--lora-rank", "4", "--accumulate", "2", "--validation-rooms", "0"]];
     resumes_to_the_same_curve("sft", &adapters.concat(), cache.path());
+    let frozen = [&small[..], &["--init", NANO, "--freeze-encoders", "--validation-rooms", "0"]].concat();
+    resumes_to_the_same_curve("sft", &frozen, cache.path());
 }
 
 #[test]

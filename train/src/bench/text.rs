@@ -13,7 +13,7 @@ use clap::Args;
 use serde::Serialize;
 use vantage_model::decoder::Decoder;
 use vantage_model::weights::{Placement, WeightFiles, WeightReader};
-use vantage_model::{BranchSampling, ModelConfig, generate_branches};
+use vantage_model::{BoxQuery, BranchSampling, InFocus, ModelConfig, generate_branches};
 use vantage_node::sink::stdout;
 
 use crate::run::Pools;
@@ -177,6 +177,8 @@ fn step(decoder: &Decoder, args: &TextArgs) -> Result<(f32, f64)> {
 /// The median time of sampling all answers, the reading of what they share included.
 fn sampling(decoder: &Decoder, args: &TextArgs) -> f64 {
     let device = Device::flex();
+    // no token is `<obj>`
+    let nowhere = |queries: &[BoxQuery]| vec![InFocus::default(); queries.len()];
     let prompts: Vec<Vec<u32>> = (0..QUESTIONS)
         .flat_map(|q| {
             let question: Vec<u32> = (0..QUESTION_TOKENS).map(|t| word(q, SHARED_TOKENS + t)).collect();
@@ -196,7 +198,7 @@ fn sampling(decoder: &Decoder, args: &TextArgs) -> f64 {
             box_open: NO_TOKEN,
             after_box: None,
         };
-        std::hint::black_box(generate_branches(decoder, &scene, &prompts, &sampling, &device, &|states| states));
+        std::hint::black_box(generate_branches(decoder, &scene, &prompts, &sampling, &device, &nowhere));
         if run > 0 {
             times.push(start.elapsed().as_secs_f64() * 1e3);
         }

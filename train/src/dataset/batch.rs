@@ -5,12 +5,18 @@ use anyhow::{Context, Result};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use vantage_model::{PointSample, TextBox, Tokenizer, ViewInput, points_given, prompt_tokens, target_tokens};
+use vantage_model::{
+    FocusBox, PointSample, TextBox, Tokenizer, ViewInput, points_given, prompt_tokens, scene_center, target_tokens,
+};
 use vantage_scene::{Aabb, OrientedBox};
 
 use super::sample::{SceneSample, ViewSample};
 use crate::rooms::{Object, Room, RoomConfig, generate};
 use crate::tasks::{Question, Task, TaskMix, questions};
+
+/// How far boxes in focus are off in training at most: centres along each axis, metres; extents, by their logarithm.
+const PLACE_OFF_M: f64 = 0.08;
+const EXTENT_OFF: f64 = 0.15;
 
 /// How a batch is put together.
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +73,8 @@ pub struct TextRow {
     pub given: Vec<Vec<u32>>,
     /// The object of each `<obj>` of the target, in order; those of the prompt are given, not found.
     pub objects: Vec<usize>,
+    /// Where each of them is, about as well as a model finds it; relative to the scene's centre.
+    pub places: Vec<FocusBox>,
     /// Objects that a good view shows.
     pub referents: Vec<usize>,
     /// Accepted answers, boxes left out; empty where the boxes are the answer.
@@ -165,7 +173,7 @@ fn scene_rows(
 ) -> Result<Vec<TextRow>> {
     let mut rows = Vec::with_capacity(config.questions);
     for question in questions(room, &sample.seen, rng.random(), 2 * config.questions, &config.mix) {
-        let row = text_row(&question, part, tokenizer)?;
+        let row = text_row(&question, part, tokenizer, rng)?;
         if row.tokens.len() <= config.max_tokens && rows.len() < config.questions {
             rows.push(row);
         }
@@ -183,7 +191,7 @@ fn scene_rows(
     Ok(rows)
 }
 
-fn text_row(question: &Question, part: &ScenePart, tokenizer: &Tokenizer) -> Result<TextRow> {
+fn text_row(question: &Question, part: &ScenePart, tokenizer: &Tokenizer, rng: &mut ChaCha8Rng) -> Result<TextRow> {
     let written = |i: usize| part.boxes.get(i).map(|b| TextBox::from_box(b, &part.bounds).to_string());
     let prompt_text = question.prompt(&mut |i| written(i).unwrap_or_default());
     let mut objects = Vec::new();
@@ -204,11 +212,24 @@ fn text_row(question: &Question, part: &ScenePart, tokenizer: &Tokenizer) -> Res
         prompt,
         words,
         given: points_given(&prompt_text, &part.bounds, &part.points.positions),
+        places: objects.iter().map(|&object| about(&part.boxes[object], &part.bounds, rng)).collect(),
         objects,
         referents: question.referents.clone(),
         answers,
         targets: boxes_asked.then(|| question.targets.clone()),
     })
+}
+
+/// Where `bbox` is in the scene of `bounds`, as a model would find it that is about as good as it has to be.
+fn about(bbox: &OrientedBox, bounds: &Aabb, rng: &mut ChaCha8Rng) -> FocusBox {
+    let (outline, origin) = (bbox.aabb(), scene_center(bounds));
+    let mut off = |most: f64| rng.random_range(-most..most);
+    FocusBox {
+        center: std::array::from_fn(|k| {
+            (0.5 * (outline.min[k] + outline.max[k]) - origin[k] + off(PLACE_OFF_M)) as f32
+        }),
+        size: std::array::from_fn(|k| ((outline.max[k] - outline.min[k]) * off(EXTENT_OFF).exp()) as f32),
+    }
 }
 
 /// `room` is turned already.

@@ -2,8 +2,8 @@
 
 use burn::tensor::Device;
 use vantage_model::{
-    BranchSampling, BranchText, ModelConfig, Network, PointSample, SceneInput, SpecialTokens, Tokenizer, ViewInput,
-    generate_branches, grammar, objects_in_focus, world_boxes,
+    BoxQuery, BranchSampling, BranchText, ModelConfig, Network, PointSample, SceneInput, SpecialTokens, Tokenizer,
+    ViewInput, generate_branches, grammar, objects_in_focus, world_boxes,
 };
 use vantage_scene::OrientedBox;
 
@@ -81,28 +81,28 @@ pub fn roll_out(
         box_open: special.box_open,
         after_box: Some(policy.digits),
     };
-    let texts = generate_branches(&network.decoder, &read, &prompts, &sampling, device, &|states| {
-        objects_in_focus(network, states, &padded)
+    let texts = generate_branches(&network.decoder, &read, &prompts, &sampling, device, &|queries| {
+        objects_in_focus(network, queries, &padded)
     });
 
     // the answers' boxes of all texts at once
     let parsed: Vec<Option<grammar::Parsed>> = texts.iter().map(|text| parsed(tokenizer, text)).collect();
-    let answer_states: Vec<std::ops::Range<usize>> = texts
+    let of_answers: Vec<std::ops::Range<usize>> = texts
         .iter()
         .zip(&parsed)
         .map(|(text, parsed)| {
             let boxes = parsed.as_ref().map_or(0, |p| p.answer_boxes().len());
-            text.box_states.len().saturating_sub(boxes)..text.box_states.len()
+            text.queries.len().saturating_sub(boxes)..text.queries.len()
         })
         .collect();
-    let states: Vec<Vec<f32>> = texts
+    let queries: Vec<BoxQuery> = texts
         .iter()
-        .zip(&answer_states)
-        .flat_map(|(text, of_answer)| text.box_states[of_answer.clone()].iter().cloned())
+        .zip(&of_answers)
+        .flat_map(|(text, of_answer)| text.queries[of_answer.clone()].iter().cloned())
         .collect();
-    let mut boxes = world_boxes(network, &scene.bounds, &scene.points, &padded, &states, device).into_iter();
+    let mut boxes = world_boxes(network, &scene.bounds, &scene.points, &padded, &queries).into_iter();
     let mut out = Vec::with_capacity(texts.len());
-    for (i, ((text, parsed), of_answer)) in texts.into_iter().zip(parsed).zip(answer_states).enumerate() {
+    for (i, ((text, parsed), of_answer)) in texts.into_iter().zip(parsed).zip(of_answers).enumerate() {
         let row = i / groups.group.max(1);
         let found: Vec<OrientedBox> = boxes.by_ref().take(of_answer.len()).map(|(bbox, _)| bbox).collect();
         let targets = rows[row].targets.as_deref();

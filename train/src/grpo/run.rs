@@ -20,7 +20,8 @@ use super::workers::{Rolled, Trainer, UpdateSums, Workers};
 use crate::dataset::{Batch, BatchConfig, load_or_make};
 use crate::rewards::{RewardWeights, Rewards, Similarity};
 use crate::run::{
-    AdapterArgs, Checkpoint, RunFolder, begin_or_resume, check_counts, check_time_and_rate, progress, read_or_fresh,
+    AdapterArgs, Checkpoint, Learning, RunFolder, begin_or_resume, check_counts, check_time_and_rate, progress,
+    read_or_fresh,
 };
 use crate::sft::grads::{mean_and_clip, scale};
 use crate::sft::parallel::Workers as SupervisedWorkers;
@@ -131,6 +132,9 @@ pub struct GrpoArgs {
     /// Adapters instead of the whole decoder.
     #[command(flatten)]
     pub adapters: AdapterArgs,
+    /// What learns by --anchor; rewards never move the encoders.
+    #[command(flatten)]
+    pub learning: Learning,
     /// Seed of batches and answers.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -159,6 +163,10 @@ impl GrpoArgs {
             ("workers", self.workers),
             ("checkpoint-every", self.checkpoint_every),
         ])?;
+        ensure!(
+            !(self.learning.freeze_encoders && self.refine_views),
+            "--freeze-encoders and --refine-views exclude each other: what chooses views is frozen too"
+        );
         ensure!(self.group > 1, "--group must be at least 2: an answer is compared with others to the same question");
         ensure!(self.temperature > 0.0 && self.temperature.is_finite(), "--temperature must be above 0");
         check_time_and_rate(self.minutes, self.learning_rate)?;
@@ -213,7 +221,7 @@ impl GrpoArgs {
             ("workers", self.workers.to_string()),
         ]
         .map(|(name, value)| (name.to_owned(), value));
-        own.into_iter().chain(self.adapters.settings()).collect()
+        own.into_iter().chain(self.adapters.settings()).chain(self.learning.setting()).collect()
     }
 
     fn update(&self) -> UpdateConfig {
@@ -246,6 +254,7 @@ pub fn run(args: &GrpoArgs) -> Result<()> {
         &|| read_or_fresh(&args.init, &autodiff),
         &autodiff,
     )?;
+    network = args.learning.of(network);
     let mut optimizer = if checkpoint.is_some() { folder.load_optimizer(optimizer)? } else { optimizer };
     // the policy as it began: where adapters are trained, the same weights with these switched off
     let (_, _, reference) = read_or_fresh(&args.init, &device)?;
@@ -280,7 +289,7 @@ pub fn run(args: &GrpoArgs) -> Result<()> {
     };
     let schedule = Schedule { peak: args.learning_rate, floor_share: 0.1, warmup: WARMUP_STEPS, steps: args.steps };
     let workers = Workers::new(args.workers)?;
-    let supervised = (args.anchor > 0.0).then(|| SupervisedWorkers::new(args.workers)).transpose()?;
+    let supervised = (args.anchor > 0.0).then(|| SupervisedWorkers::new(args.workers, args.learning)).transpose()?;
     let mut log = folder.open_log(LOG_HEADER, state.step)?;
     let bar = progress(args.steps as u64, "steps");
     bar.set_position(state.step as u64);

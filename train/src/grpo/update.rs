@@ -9,8 +9,8 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use vantage_model::decoder::{Branches, KvCache};
 use vantage_model::{
-    ModelConfig, Network, PaddedPoints, PointFeatures, PointSample, SceneInput, SpecialTokens, ViewFeatures, ViewInput,
-    scene_center,
+    FocusBox, ModelConfig, Network, PaddedPoints, PointFeatures, PointSample, SceneInput, SpecialTokens, ViewFeatures,
+    ViewInput, scene_center,
 };
 
 use super::loss::{GrpoConfig, GrpoStats, TokenLogProbs, grpo_loss};
@@ -108,7 +108,7 @@ impl AnsweredScene<'_> {
         let (prompt, longest) = self.lengths();
         // the last token is never read
         let tokens = prompt + longest.saturating_sub(1);
-        let width = self.answers.iter().flat_map(|a| a.text.objects.first()).map(Vec::len).next().unwrap_or(1);
+        let width = self.answers.iter().flat_map(|a| a.text.objects.first()).map(|o| o.token.len()).next().unwrap_or(1);
         let mut ids = vec![self.special.pad as i32; self.answers.len() * tokens];
         // row 0: nothing in focus
         let mut objects = vec![0.0f32; width];
@@ -120,7 +120,7 @@ impl AnsweredScene<'_> {
                 *slot = token as i32;
             }
             let before = (objects.len() / width) as i32 - 1;
-            objects.extend(answer.text.objects.iter().flatten());
+            objects.extend(answer.text.objects.iter().flat_map(|o| &o.token));
             let mut seen = 0;
             for (t, &token) in answer.text.tokens[..answer.text.tokens.len().saturating_sub(1)].iter().enumerate() {
                 ids[start + t] = token as i32;
@@ -217,12 +217,14 @@ impl AnsweredScene<'_> {
         let origin = scene_center(&scene.bounds);
         let points = padded.features.dims()[1];
         let (mut at, mut center, mut log_size, mut own) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut earlier: Vec<&[FocusBox]> = Vec::new();
         for (i, answer) in self.answers.iter().enumerate() {
             let opens: Vec<usize> =
                 (0..answer.text.tokens.len()).filter(|&t| answer.text.tokens[t] == self.special.box_open).collect();
             for &(nth, object) in &answer.grounded {
                 let Some(&t) = opens.get(nth) else { continue };
                 at.push((i * texts.tokens + texts.prompt + t) as i32);
+                earlier.push(answer.text.queries.get(nth).map_or(&[][..], |query| &query.earlier));
                 let (c, s) = box_target(&scene.boxes[object], &origin);
                 center.extend(c);
                 log_size.extend(s);
@@ -236,7 +238,7 @@ impl AnsweredScene<'_> {
         let of = |data: Vec<f32>, last: usize| Tensor::<3>::from_data(TensorData::new(data, [1, count, last]), device);
         let at = Tensor::<1, Int>::from_data(TensorData::new(at, [count]), device);
         let d = texts.hidden.dims()[1];
-        let prediction = network.boxes(texts.hidden.clone().select(0, at).reshape([1, count, d]), padded);
+        let prediction = network.boxes(texts.hidden.clone().select(0, at).reshape([1, count, d]), &earlier, padded);
         let hit = (prediction.pointing.exp() * of(own, points)).sum_dim(2).reshape([1, count]);
         let overlap = overlap_of(prediction.center, prediction.log_size, of(center, 3), of(log_size, 3));
         let mean = overlap.clone().detach().mean().into_scalar::<f32>();
@@ -256,7 +258,7 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
     use std::collections::BTreeMap;
     use vantage_model::points::PointEncoderConfig;
-    use vantage_model::{BranchText, DecoderConfig};
+    use vantage_model::{BoxQuery, BranchText, DecoderConfig, InFocus};
     use vantage_scene::{Aabb, OrientedBox};
 
     const WORDS: usize = 24;
@@ -273,6 +275,9 @@ mod tests {
         box_open: 7,
         box_close: 8,
     };
+
+    /// What an answer pointed at before: the second question's, once.
+    const EARLIER: FocusBox = FocusBox { center: [0.5, -0.3, 0.1], size: [0.4, 0.6, 0.5] };
 
     /// Words 9 to 15 count as digits.
     const DIGITS: [bool; WORDS] = {
@@ -333,6 +338,7 @@ mod tests {
             referents: vec![0],
             answers: Vec::new(),
             targets: Some(vec![0]),
+            places: Vec::new(),
         };
         (part, vec![row(&[2, 10, 11, 12]), row(&[2, 13, 14])])
     }
@@ -349,8 +355,12 @@ mod tests {
             tokens,
             log_probs: Vec::new(),
             finished: true,
-            box_states: Vec::new(),
-            objects: if has_box { vec![vector(rng)] } else { Vec::new() },
+            queries: if has_box {
+                vec![BoxQuery { state: Vec::new(), earlier: vec![EARLIER; row] }]
+            } else {
+                Vec::new()
+            },
+            objects: if has_box { vec![InFocus { token: vector(rng), bbox: EARLIER }] } else { Vec::new() },
         };
         Rollout { row, text, rewards: Rewards::default(), grounded: if has_box { vec![(0, row)] } else { Vec::new() } }
     }

@@ -3,6 +3,7 @@
 mod adapters;
 pub mod curves;
 mod folder;
+mod learning;
 mod numbered;
 mod pools;
 
@@ -14,6 +15,7 @@ use vantage_model::{ModelConfig, Network, Tokenizer};
 pub use adapters::AdapterArgs;
 pub use folder::{Checkpoint, RUN_FORMAT_VERSION, RunFolder};
 pub(crate) use folder::{read_model, read_or_fresh};
+pub use learning::Learning;
 pub(crate) use pools::Pools;
 
 /// A progress bar of `length` `unit`s; invisible where the output is no terminal.

@@ -3,13 +3,15 @@
 use burn::tensor::activation::{log_softmax, sigmoid};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use vantage_model::{
-    ModelConfig, Network, PointSample, SceneInput, SpecialTokens, TextEmbeddings, ViewInput, scene_center,
+    FocusBox, ModelConfig, Network, PointSample, RELATION_WIDTH, SceneInput, SpecialTokens, TextEmbeddings, ViewInput,
+    relation_features, scene_center,
 };
 
 use vantage_scene::OrientedBox;
 
 use super::packing::Packing;
 use crate::dataset::{Batch, WELL_SHARE};
+use crate::run::Learning;
 
 /// Share of each part in the total.
 const WEIGHT_POINT_CLASS: f32 = 0.5;
@@ -19,9 +21,11 @@ const WEIGHT_BOX: f32 = 0.7;
 const WEIGHT_SCORE: f32 = 0.1;
 const WEIGHT_CONTRAST: f32 = 0.3;
 const WEIGHT_NAMING: f32 = 0.5;
-/// Weight of a label token in the reasoning, of a number in a box, and in the answer. The first number of a box counts as reasoning:
-/// where `<obj>` stands the box decoder draws on the same state as the text, which forgets that a number comes next when hardly asked.
+/// Weight of a label token in the reasoning, of a number in a box, of its first, and in the answer. The first number of a box counts for
+/// more than others: where `<obj>` stands the box decoder draws on the same state as the text, which forgets that a number comes next
+/// when hardly asked.
 const TOKEN_THINK: f32 = 1.0;
+const TOKEN_FIRST: f32 = 3.0;
 const TOKEN_BOX: f32 = 0.3;
 const TOKEN_ANSWER: f32 = 2.0;
 /// Weight of a shell point in the point classes' loss.
@@ -69,12 +73,13 @@ impl Losses {
     }
 }
 
-/// Runs the network on `batch`.
+/// Runs the network on `batch`. Where encoders do not learn, their own losses are zero.
 pub fn losses(
     network: &Network,
     config: &ModelConfig,
     special: &SpecialTokens,
     batch: &Batch,
+    learning: Learning,
     device: &Device,
 ) -> Losses {
     let samples: Vec<&PointSample> = batch.scenes.iter().map(|s| &s.points).collect();
@@ -98,14 +103,19 @@ pub fn losses(
     let padded = network.padded_points(&scenes, &plan, &points, device);
     let queries = BoxQueries::of(batch, special, padded.features.dims()[1], device);
     let (objects, naming) = named_objects(network, batch, &queries, &padded);
+    let objects = objects + relations(network, batch, &queries, device);
     let added = focus_tokens(objects, batch, &queries, &packing);
     let hidden = network.decoder.read_packed(ids, Some(added), packing.rows(), &mut cache);
     let width = hidden.dims()[2];
     let flat = hidden.reshape([packing.len(), width]);
 
     let text = text_loss(network, special, batch, flat.clone(), &packing, device);
-    let point_class = point_class_loss(network, config, batch, points.fine.clone(), device);
-    let contrast = contrast_loss(network, batch, &points, &image, plan.fine_ranges(), device);
+    let (point_class, contrast) = if learning.freeze_encoders {
+        (Tensor::zeros([1], device), Tensor::zeros([1], device))
+    } else {
+        let point_class = point_class_loss(network, config, batch, points.fine.clone(), device);
+        (point_class, contrast_loss(network, batch, &points, &image, plan.fine_ranges(), device))
+    };
 
     let boxes = box_losses(network, batch, &queries, &packing, flat, &padded, device);
     let total = text.clone()
@@ -146,11 +156,12 @@ fn text_loss(
             if label == special.answer_open {
                 in_answer = true;
             }
-            let behind_first = in_box && label != special.box_close && row.tokens[t - 1] != special.box_open;
-            let weight = match (behind_first, in_answer) {
-                (true, _) => TOKEN_BOX,
-                (false, true) => TOKEN_ANSWER,
-                (false, false) => TOKEN_THINK,
+            let is_first = row.tokens[t - 1] == special.box_open;
+            let weight = match (is_first, in_box && label != special.box_close, in_answer) {
+                (true, ..) => TOKEN_FIRST,
+                (false, true, _) => TOKEN_BOX,
+                (false, false, true) => TOKEN_ANSWER,
+                (false, false, false) => TOKEN_THINK,
             };
             in_box = label == special.box_open || (in_box && label != special.box_close);
             index.push(packing.at(r, t - 1) as i32);
@@ -250,10 +261,23 @@ fn contrast_loss(
     to_points + to_images + image_points * 0.5
 }
 
+/// An `<obj>` of a batch.
+#[derive(Clone, Copy)]
+struct BoxQuery {
+    /// Its text.
+    row: usize,
+    /// Its place in the text.
+    token: usize,
+    /// How many stand before it in the text.
+    nth: usize,
+    /// The object that it stands for.
+    object: usize,
+}
+
 /// The `<obj>` of a batch.
 struct BoxQueries {
-    /// For each scene: text, place of the `<obj>` in it, object.
-    at: Vec<Vec<(usize, usize, usize)>>,
+    /// Those of each scene.
+    at: Vec<Vec<BoxQuery>>,
     /// Queries of the scene with the most, at least one.
     count: usize,
     /// `[scenes, count, points]`: 1 where a point belongs to the query's object.
@@ -265,14 +289,14 @@ impl BoxQueries {
         let mut at = vec![Vec::new(); batch.scenes.len()];
         for (r, row) in batch.rows.iter().enumerate() {
             let opens = (row.prompt..row.tokens.len()).filter(|&t| row.tokens[t] == special.box_open);
-            for (t, &object) in opens.zip(&row.objects) {
-                at[row.scene].push((r, t, object));
+            for (nth, (token, &object)) in opens.zip(&row.objects).enumerate() {
+                at[row.scene].push(BoxQuery { row: r, token, nth, object });
             }
         }
         let count = at.iter().map(Vec::len).max().unwrap_or(0).max(1);
         let mut own = vec![0.0f32; batch.scenes.len() * count * points];
         for (s, scene) in batch.scenes.iter().enumerate() {
-            for (q, &(_, _, object)) in at[s].iter().enumerate() {
+            for (q, &BoxQuery { object, .. }) in at[s].iter().enumerate() {
                 let base = (s * count + q) * points;
                 for (i, &o) in scene.point_object.iter().enumerate() {
                     if o == object as i16 {
@@ -303,7 +327,7 @@ fn named_objects(
     let [scenes, count, width] = objects.dims();
     let (mut index, mut labels) = (Vec::new(), Vec::new());
     for (s, (scene, of_scene)) in batch.scenes.iter().zip(&queries.at).enumerate() {
-        for (q, &(_, _, object)) in of_scene.iter().enumerate() {
+        for (q, &BoxQuery { object, .. }) in of_scene.iter().enumerate() {
             // what no point shows cannot be named
             if scene.point_object.contains(&(object as i16)) {
                 index.push((s * count + q) as i32);
@@ -322,6 +346,22 @@ fn named_objects(
     (objects, naming)
 }
 
+/// How each query's object lies to those that its text pointed at before, `[scenes, count, d_model]`.
+fn relations(network: &Network, batch: &Batch, queries: &BoxQueries, device: &Device) -> Tensor<3> {
+    let (scenes, count) = (batch.scenes.len(), queries.count);
+    let mut features = Vec::with_capacity(scenes * count * RELATION_WIDTH);
+    for of_scene in &queries.at {
+        for query in of_scene {
+            relation_features(&batch.rows[query.row].places[..=query.nth], &mut features);
+        }
+        features.resize(features.len() + (count - of_scene.len()) * RELATION_WIDTH, 0.0);
+    }
+    let features = Tensor::<2>::from_data(TensorData::new(features, [scenes * count, RELATION_WIDTH]), device);
+    let tokens = network.relation_tokens(features);
+    let width = tokens.dims()[1];
+    tokens.reshape([scenes, count, width])
+}
+
 /// `[rows, tokens, d_model]` of the packed rows: the object in focus of each token, the true one of the last `<obj>` before it;
 /// zero without.
 fn focus_tokens(objects: Tensor<3>, batch: &Batch, queries: &BoxQueries, packing: &Packing) -> Tensor<3> {
@@ -332,9 +372,9 @@ fn focus_tokens(objects: Tensor<3>, batch: &Batch, queries: &BoxQueries, packing
     let mut index = vec![none; packing.len()];
     for (s, of_scene) in queries.at.iter().enumerate() {
         // in the order of the text: a later box takes the focus from an earlier one
-        for (q, &(r, open, _)) in of_scene.iter().enumerate() {
-            for t in open + 1..batch.rows[r].tokens.len().saturating_sub(1) {
-                index[packing.at(r, t)] = (s * count + q) as i32;
+        for (q, &BoxQuery { row, token, .. }) in of_scene.iter().enumerate() {
+            for t in token + 1..batch.rows[row].tokens.len().saturating_sub(1) {
+                index[packing.at(row, t)] = (s * count + q) as i32;
             }
         }
     }
@@ -366,17 +406,20 @@ fn box_losses(
     let mut index = Vec::with_capacity(scenes * count);
     let mut real = Vec::with_capacity(scenes * count);
     let (mut center, mut log_size) = (Vec::new(), Vec::new());
+    let mut earlier: Vec<&[FocusBox]> = Vec::with_capacity(scenes * count);
     for (s, scene) in batch.scenes.iter().enumerate() {
         let origin = scene_center(&scene.bounds);
         for q in 0..count {
-            let Some(&(text, token, object)) = queries.at[s].get(q) else {
+            let Some(&BoxQuery { row, token, nth, object }) = queries.at[s].get(q) else {
+                earlier.push(&[][..]);
                 index.push(rows as i32);
                 real.push(0.0);
                 center.extend([0.0f32; 3]);
                 log_size.extend([0.0f32; 3]);
                 continue;
             };
-            index.push(packing.at(text, token) as i32);
+            index.push(packing.at(row, token) as i32);
+            earlier.push(&batch.rows[row].places[..nth]);
             real.push(1.0);
             let (c, s) = box_target(&scene.boxes[object], &origin);
             center.extend(c);
@@ -385,7 +428,7 @@ fn box_losses(
     }
     let table = Tensor::cat(vec![flat, Tensor::zeros([1, width], device)], 0);
     let index = Tensor::<1, Int>::from_data(TensorData::new(index, [scenes * count]), device);
-    let prediction = network.boxes(table.select(0, index).reshape([scenes, count, width]), padded);
+    let prediction = network.boxes(table.select(0, index).reshape([scenes, count, width]), &earlier, padded);
     let tensor3 =
         |data: Vec<f32>, last: usize| Tensor::<3>::from_data(TensorData::new(data, [scenes, count, last]), device);
     let (center, log_size) = (tensor3(center, 3), tensor3(log_size, 3));

@@ -9,7 +9,7 @@ use vantage_model::{ModelConfig, Network, SpecialTokens};
 
 use super::loss::losses;
 use crate::dataset::Batch;
-use crate::run::Pools;
+use crate::run::{Learning, Pools};
 
 /// Names of the loss parts, in the order of [`Workers::gradients`].
 pub const PART_NAMES: [&str; 9] =
@@ -21,15 +21,16 @@ pub type Values = [f32; PART_NAMES.len()];
 /// The worker threads.
 pub struct Workers {
     pools: Pools,
+    learning: Learning,
 }
 
 impl Workers {
-    /// `count` workers, at least one.
+    /// `count` workers, at least one, for networks of which `learning` tells what learns.
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub fn new(count: usize) -> Result<Self> {
-        Ok(Self { pools: Pools::new(count)? })
+    pub fn new(count: usize, learning: Learning) -> Result<Self> {
+        Ok(Self { pools: Pools::new(count)?, learning })
     }
 
     /// Sums of the gradients of all parts of `batches`, how many parts there were, and the mean losses.
@@ -49,7 +50,7 @@ impl Workers {
         for batch in batches {
             let results = self.pools.share(&batch.split(self.pools.count()), &|_, part| {
                 let own = network.clone().fork(device);
-                let losses = losses(&own, config, special, part, device);
+                let losses = losses(&own, config, special, part, self.learning, device);
                 let values = losses.values();
                 (GradientsParams::from_grads(losses.total.backward(), &own), values)
             })?;
@@ -74,7 +75,9 @@ impl Workers {
         batches: &[Batch],
         device: &Device,
     ) -> Result<Values> {
-        let all = self.pools.share(batches, &|_, batch| losses(network, config, special, batch, device).values())?;
+        let all = self
+            .pools
+            .share(batches, &|_, batch| losses(network, config, special, batch, self.learning, device).values())?;
         let mut mean = Values::default();
         all.iter().for_each(|values| add(&mut mean, values));
         Ok(mean.map(|sum| sum / all.len().max(1) as f32))

@@ -19,7 +19,7 @@ use super::schedule::Schedule;
 use crate::dataset::{Batch, BatchConfig, SceneSample, load_or_make};
 use crate::rooms::{CLASS_NAMES, RoomConfig, generate};
 use crate::run::{
-    AdapterArgs, Checkpoint, Model, RunFolder, begin_or_resume, check_counts, check_time_and_rate, progress,
+    AdapterArgs, Checkpoint, Learning, Model, RunFolder, begin_or_resume, check_counts, check_time_and_rate, progress,
     read_or_fresh,
 };
 use crate::tasks::{TaskMix, questions};
@@ -80,6 +80,9 @@ pub struct SftArgs {
     /// Adapters instead of the whole decoder.
     #[command(flatten)]
     pub adapters: AdapterArgs,
+    /// What learns.
+    #[command(flatten)]
+    pub learning: Learning,
     /// Rooms that are not trained on and tell which model is the best; 0 keeps no best.
     #[arg(long, default_value_t = 16)]
     pub validation_rooms: usize,
@@ -122,6 +125,10 @@ impl SftArgs {
             self.adapters.lora_rank.is_none() || self.init.is_some(),
             "--lora-rank needs --init: adapters are added to a model that was trained"
         );
+        ensure!(
+            !self.learning.freeze_encoders || self.init.is_some(),
+            "--freeze-encoders needs --init: encoders that never learned see nothing"
+        );
         ensure!(self.patience.is_none() || self.validation_rooms > 0, "--patience needs --validation-rooms");
         Ok(())
     }
@@ -143,7 +150,7 @@ impl SftArgs {
         ]
         .map(|(name, value)| (name.to_owned(), value));
         let init = self.init.iter().map(|dir| ("init".to_owned(), dir.display().to_string()));
-        own.into_iter().chain(init).chain(self.adapters.settings()).collect()
+        own.into_iter().chain(init).chain(self.adapters.settings()).chain(self.learning.setting()).collect()
     }
 }
 
@@ -165,6 +172,7 @@ pub fn run(args: &SftArgs) -> Result<()> {
     };
     let (config, tokenizer, mut network) =
         begin_or_resume(&folder, checkpoint.is_some(), &args.adapters, &begin, &device)?;
+    network = args.learning.of(network);
     let mut optimizer = AdamWConfig::new().with_beta_2(0.98).with_weight_decay(0.05).init();
     if checkpoint.is_some() {
         optimizer = folder.load_optimizer(optimizer)?;
@@ -192,7 +200,7 @@ pub fn run(args: &SftArgs) -> Result<()> {
     bar.set_position(state.step as u64);
     let mut log =
         folder.open_log(&format!("step,seconds,rate,norm,{},validation", PART_NAMES.join(",")), state.step)?;
-    let workers = Workers::new(args.workers)?;
+    let workers = Workers::new(args.workers, args.learning)?;
     let start = Instant::now();
     let (first, before) = (state.step, state.seconds);
     // one step's batches ahead, made while the network works
