@@ -50,8 +50,7 @@ pub struct Network {
     object_up: Linear,
     object_down: Linear,
     /// How an object lies to those pointed at before, to the decoder's width.
-    relation_up: Linear,
-    relation_down: Linear,
+    relation_projection: Linear,
     point_projection: Linear,
     place_projection: Linear,
     kind: Param<Tensor<2>>,
@@ -94,8 +93,7 @@ impl Network {
             point_classifier: linear(fine, config.point_classes.len()),
             object_up: linear(fine + config.points.in_channels, d),
             object_down: linear(d, d),
-            relation_up: linear(RELATION_WIDTH, d),
-            relation_down: LinearConfig::new(d, d).with_initializer(Initializer::Zeros).init(device),
+            relation_projection: linear(RELATION_WIDTH, d),
             point_projection: linear(coarse, d),
             place_projection: linear(PLACE_WIDTH, d),
             kind: Initializer::Normal { mean: 0.0, std: 0.02 }.init([3, d], device),
@@ -327,7 +325,7 @@ impl Network {
     ///
     /// `features`: `[objects, RELATION_WIDTH]`, as [`crate::relation_features`] writes them; `[objects, d_model]`.
     pub fn relation_tokens(&self, features: Tensor<2>) -> Tensor<2> {
-        self.relation_down.forward(gelu(self.relation_up.forward(features)))
+        self.relation_projection.forward(features)
     }
 
     /// Reads the scene tokens into a cache that questions then extend; `capacity` as in [`Decoder::read_scenes`].
@@ -349,8 +347,7 @@ impl Network {
             point_classifier: self.point_classifier.no_grad(),
             object_up: self.object_up.no_grad(),
             object_down: self.object_down.no_grad(),
-            relation_up: self.relation_up.no_grad(),
-            relation_down: self.relation_down.no_grad(),
+            relation_projection: self.relation_projection.no_grad(),
             point_projection: self.point_projection.no_grad(),
             place_projection: self.place_projection.no_grad(),
             kind: self.kind.no_grad(),

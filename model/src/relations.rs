@@ -1,8 +1,9 @@
 //! Boxes that a text points at in, numbers that tell how the newest, or any point, lies to the earlier ones out.
 //!
-//! Pairwise spatial features (distance and the sine and cosine of directions, as in ViL3DRel, arXiv 2211.09646) carried to a text
-//! that points: what is left of whom, how far, and in which direction follows from the boxes themselves, so that a decoder has to
-//! read it off, not to compute it.
+//! Pairwise spatial features (distances and directions, as in ViL3DRel, arXiv 2211.09646) carried to a text that points: what is left
+//! of whom, how far, and in which direction follows from the boxes themselves, so that a decoder has to read it off, not to compute it.
+//! What a text says in steps, tens of degrees or tenths of metres, is given in such steps: each value lies between two of them, and is
+//! written as its share in either.
 
 /// A box in focus: axis-aligned, relative to the scene's centre, metres.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -13,20 +14,21 @@ pub struct FocusBox {
     pub size: [f32; 3],
 }
 
-/// Metres that become 1 in distances, and in extents.
+/// Metres that become 1 in distances.
 const METRES_PER_UNIT: f32 = 4.0;
-const EXTENT_PER_UNIT: f32 = 2.0;
 /// Extents are taken as within these, metres: their logarithm has to exist, and a wild prediction is no reason for wild features.
 const EXTENT_M: (f32, f32) = (0.02, 20.0);
-/// Multiples of an angle whose sine and cosine are given.
-const MULTIPLES: [f32; 3] = [1.0, 2.0, 4.0];
+/// Steps of an angle, and of a length: half metres up to the last, and tenths within a metre.
+const ANGLE_STEPS: usize = 36;
+const HALF_METRES: usize = 16;
+const TENTHS: usize = 10;
 
-const ANGLE_WIDTH: usize = 2 * MULTIPLES.len();
-const OWN_WIDTH: usize = 9;
-const PAIR_WIDTH: usize = 1 + 3 + 2 + ANGLE_WIDTH + 5;
+const LENGTH_WIDTH: usize = HALF_METRES + TENTHS;
+const OWN_WIDTH: usize = 9 + LENGTH_WIDTH;
+const PAIR_WIDTH: usize = 1 + 3 + 1 + 3 + 2 + LENGTH_WIDTH + ANGLE_STEPS;
 /// The earlier boxes that the newest is compared with: the last, the one before it, the first and the second of the text.
 const ANCHORS: usize = 4;
-const PLACE_WIDTH: usize = 1 + 2 * ANGLE_WIDTH;
+const PLACE_WIDTH: usize = LENGTH_WIDTH + 2 * ANGLE_STEPS;
 /// The places that it is seen from: the middle of the first box, where the way to the second leaves the first, half way.
 const PLACES: usize = 3;
 /// Numbers that [`relation_features`] gives.
@@ -44,8 +46,9 @@ pub fn relation_features(boxes: &[FocusBox], out: &mut Vec<f32>) {
     let end = out.len() + RELATION_WIDTH;
     if let Some((own, earlier)) = boxes.split_last() {
         out.extend(own.center.map(|x| x / METRES_PER_UNIT));
-        out.extend(extents(own).map(|x| x / EXTENT_PER_UNIT));
+        out.extend(extents(own));
         out.extend(extents(own).map(f32::ln));
+        length(extents(own)[2], out);
         let back = |n: usize| earlier.len().checked_sub(n).and_then(|i| earlier.get(i));
         for anchor in [back(1), back(2), earlier.first(), earlier.get(1)] {
             match anchor {
@@ -67,13 +70,13 @@ fn pair(from: &FocusBox, to: &FocusBox, out: &mut Vec<f32>) {
     let apart = |k: usize| (d[k].abs() - 0.5 * (a[k] + b[k])).max(0.0);
     out.push(1.0);
     out.extend(d.map(|x| x / METRES_PER_UNIT));
-    out.push(d[0].hypot(d[1]) / METRES_PER_UNIT);
-    out.push(apart(0).hypot(apart(1)) / EXTENT_PER_UNIT);
-    angle(d[1].atan2(d[0]), out);
+    out.push(apart(0).hypot(apart(1)) / METRES_PER_UNIT);
     out.extend((0..3).map(|k| (b[k] / a[k]).ln()));
     // foot on top, top over top
     out.push(d[2] - 0.5 * (a[2] + b[2]));
     out.push(d[2] + 0.5 * (b[2] - a[2]));
+    length(d[0].hypot(d[1]), out);
+    angle(d[1].atan2(d[0]), out);
 }
 
 /// Where one has `seen` who looks from `first` to `second`.
@@ -84,7 +87,7 @@ fn seen_from(first: &FocusBox, second: &FocusBox, seen: &FocusBox, out: &mut Vec
     for share in [0.0, share_within(first, way), 0.5] {
         let d: [f32; 2] = std::array::from_fn(|k| seen.center[k] - first.center[k] - share * way[k]);
         let direction = d[1].atan2(d[0]);
-        out.push(d[0].hypot(d[1]) / METRES_PER_UNIT);
+        length(d[0].hypot(d[1]), out);
         angle(direction, out);
         angle(direction - heading, out);
     }
@@ -129,11 +132,25 @@ fn share_within(of: &FocusBox, way: [f32; 2]) -> f32 {
     (0..2).filter(|&k| way[k].abs() > f32::EPSILON).map(|k| 0.5 * size[k] / way[k].abs()).fold(1.0, f32::min)
 }
 
+/// An angle in its [`ANGLE_STEPS`].
 fn angle(radians: f32, out: &mut Vec<f32>) {
-    for multiple in MULTIPLES {
-        let (sin, cos) = (multiple * radians).sin_cos();
-        out.extend([sin, cos]);
-    }
+    shares(radians / std::f32::consts::TAU * ANGLE_STEPS as f32, ANGLE_STEPS, out);
+}
+
+/// A length, metres, in its [`LENGTH_WIDTH`] steps; beyond the last half metre it is at the last.
+fn length(metres: f32, out: &mut Vec<f32>) {
+    shares((2.0 * metres).clamp(0.0, (HALF_METRES - 1) as f32), HALF_METRES, out);
+    shares(TENTHS as f32 * metres, TENTHS, out);
+}
+
+/// `count` numbers that are zero but for the two steps that `at` lies between, on a circle of `count`; they sum to one.
+fn shares(at: f32, count: usize, out: &mut Vec<f32>) {
+    let at = at.rem_euclid(count as f32);
+    let (below, share) = (at.floor(), at.fract());
+    let start = out.len();
+    out.resize(start + count, 0.0);
+    out[start + below as usize % count] += 1.0 - share;
+    out[start + (below as usize + 1) % count] += share;
 }
 
 fn extents(of: &FocusBox) -> [f32; 3] {
@@ -167,6 +184,14 @@ mod tests {
         assert!(features(&[wild, wild, wild]).iter().all(|x| x.is_finite()));
     }
 
+    /// Where `shares` are, in steps: of one or two neighbours.
+    fn at_step(shares: &[f32]) -> f32 {
+        assert!((shares.iter().sum::<f32>() - 1.0).abs() < 1e-5 && shares.iter().all(|x| *x >= 0.0));
+        let first = (0..shares.len()).find(|&i| shares[i] > 0.0 && shares[(i + shares.len() - 1) % shares.len()] == 0.0);
+        let first = first.unwrap();
+        (first as f32 + shares[(first + 1) % shares.len()]) % shares.len() as f32
+    }
+
     #[test]
     fn left_is_left_wherever_one_looks_from() {
         // at the origin, facing along x: what is at +y is on the left, for every turn of the whole
@@ -174,9 +199,22 @@ mod tests {
         for by in [0.0, 0.7, 2.0, -2.5] {
             let boxes = [turn((0.0, 0.0), by), turn((3.0, 0.0), by), turn((0.0, 2.0), by)];
             let from_first = &features(&boxes)[OWN_WIDTH + ANCHORS * PAIR_WIDTH + 1..][..PLACE_WIDTH];
-            assert!((from_first[0] - 0.5).abs() < 1e-5);
-            let bearing = &from_first[1 + ANGLE_WIDTH..];
-            assert!((bearing[0] - 1.0).abs() < 1e-5 && bearing[1].abs() < 1e-5, "{bearing:?}");
+            assert!((at_step(&from_first[..HALF_METRES]) - 4.0).abs() < 1e-3, "2 m are 4 half metres");
+            let bearing = at_step(&from_first[LENGTH_WIDTH + ANGLE_STEPS..]);
+            assert!((bearing - 9.0).abs() < 1e-3, "90 degrees to the left: {bearing}");
+            let direction = at_step(&from_first[LENGTH_WIDTH..][..ANGLE_STEPS]);
+            let expected = (90.0 + by.to_degrees()).rem_euclid(360.0) / 10.0;
+            assert!((direction - expected).abs() < 1e-3, "{direction} {expected}");
+        }
+    }
+
+    #[test]
+    fn lengths_are_told_by_half_metres_and_tenths() {
+        for (metres, halves, tenths) in [(0.0, 0.0, 0.0), (1.26, 2.52, 2.6), (3.4, 6.8, 4.0), (30.0, 15.0, 0.0)] {
+            let mut out = Vec::new();
+            length(metres, &mut out);
+            assert!((at_step(&out[..HALF_METRES]) - halves).abs() < 1e-3, "{metres}");
+            assert!((at_step(&out[HALF_METRES..]) - tenths).abs() < 1e-2, "{metres}");
         }
     }
 
@@ -204,10 +242,10 @@ mod tests {
         let on_it = FocusBox { center: [0.0, 0.0, 0.5], size: [0.2, 0.2, 0.2] };
         let pair = &features(&[low, on_it])[OWN_WIDTH..][..PAIR_WIDTH];
         assert_eq!(pair[0], 1.0);
-        assert!(pair[PAIR_WIDTH - 2].abs() < 1e-6, "it stands on it");
-        assert!((pair[PAIR_WIDTH - 1] - 0.2).abs() < 1e-6, "its top is 0.2 m higher");
+        assert!(pair[8].abs() < 1e-6, "it stands on it");
+        assert!((pair[9] - 0.2).abs() < 1e-6, "its top is 0.2 m higher");
         let beside = FocusBox { center: [1.0, 0.0, 0.2], ..low };
         let pair = &features(&[low, beside])[OWN_WIDTH..][..PAIR_WIDTH];
-        assert!((pair[5] - 0.6 / EXTENT_PER_UNIT).abs() < 1e-6, "0.6 m of floor between them");
+        assert!((pair[4] - 0.6 / METRES_PER_UNIT).abs() < 1e-6, "0.6 m of floor between them");
     }
 }

@@ -94,6 +94,9 @@ pub struct GrpoArgs {
     /// Tasks with their shares, such as `qa=6,grounding=7`; or `all`, each by its own.
     #[arg(long, default_value = "all")]
     pub tasks: TaskMix,
+    /// Let anything be written behind `<obj>`: the reward of the format then teaches that numbers belong there.
+    #[arg(long)]
+    pub unguided: bool,
     /// Temperature of the sampling.
     #[arg(long, default_value_t = 1.0)]
     pub temperature: f32,
@@ -206,6 +209,7 @@ impl GrpoArgs {
             ("refine-views", self.refine_views.to_string()),
             ("max-tokens", self.max_tokens.to_string()),
             ("tasks", self.tasks.to_string()),
+            ("unguided", self.unguided.to_string()),
             ("temperature", self.temperature.to_string()),
             ("learning-rate", self.learning_rate.to_string()),
             ("beta", self.beta.to_string()),
@@ -271,7 +275,7 @@ pub fn run(args: &GrpoArgs) -> Result<()> {
         reference: &reference,
         config: &config,
         tokenizer: &tokenizer,
-        digits: &digits,
+        digits: (!args.unguided).then_some(digits.as_slice()),
         device: &device,
         autodiff: &autodiff,
         groups: GroupConfig { group: args.group, max_tokens: args.max_tokens, temperature: args.temperature },

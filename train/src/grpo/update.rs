@@ -70,8 +70,8 @@ pub struct AnsweredScene<'a> {
     pub answers: &'a [&'a Rollout],
     /// Of the sampling.
     pub temperature: f32,
-    /// For each token whether it is digits: nothing else has odds behind `<obj>`, as in the sampling.
-    pub digits: &'a [bool],
+    /// For each token whether it is digits, where nothing else has odds behind `<obj>`, as in the sampling.
+    pub digits: Option<&'a [bool]>,
     /// Where the network is that reads.
     pub device: &'a Device,
 }
@@ -161,15 +161,17 @@ impl AnsweredScene<'_> {
         }
         let at = Tensor::<1, Int>::from_data(TensorData::new(at, [real]), self.device);
         let chosen = Tensor::<2, Int>::from_data(TensorData::new(chosen, [real, 1]), self.device);
-        let logits = network.decoder.logits(texts.hidden.clone().select(0, at)).div_scalar(self.temperature);
-        let vocabulary = logits.dims()[1];
-        let mut bans = vec![0.0f32; 2 * vocabulary];
-        for (ban, is_digits) in bans[vocabulary..].iter_mut().zip(self.digits) {
-            *ban = if *is_digits { 0.0 } else { BAN };
+        let mut logits = network.decoder.logits(texts.hidden.clone().select(0, at)).div_scalar(self.temperature);
+        if let Some(digits) = self.digits {
+            let vocabulary = logits.dims()[1];
+            let mut bans = vec![0.0f32; 2 * vocabulary];
+            for (ban, is_digits) in bans[vocabulary..].iter_mut().zip(digits) {
+                *ban = if *is_digits { 0.0 } else { BAN };
+            }
+            let bans = Tensor::<2>::from_data(TensorData::new(bans, [2, vocabulary]), self.device);
+            let in_box = Tensor::<1, Int>::from_data(TensorData::new(in_box, [real]), self.device);
+            logits = logits + bans.select(0, in_box);
         }
-        let bans = Tensor::<2>::from_data(TensorData::new(bans, [2, vocabulary]), self.device);
-        let in_box = Tensor::<1, Int>::from_data(TensorData::new(in_box, [real]), self.device);
-        let logits = logits + bans.select(0, in_box);
         let log_p = log_softmax(logits, 1).gather(1, chosen).reshape([real]);
         let log_p = Tensor::cat(vec![log_p, Tensor::zeros([1], self.device)], 0);
         let place = Tensor::<1, Int>::from_data(TensorData::new(place, [self.answers.len() * longest]), self.device);
@@ -434,7 +436,7 @@ mod tests {
             answers: &'a [&'a Rollout],
             device: &'a Device,
         ) -> AnsweredScene<'a> {
-            AnsweredScene { config, special: &SPECIAL, scene, rows, answers, temperature: 0.8, digits: &DIGITS, device }
+            AnsweredScene { config, special: &SPECIAL, scene, rows, answers, temperature: 0.8, digits: Some(&DIGITS), device }
         }
         let own = {
             let answers: Vec<&Rollout> = rollouts.iter().collect();

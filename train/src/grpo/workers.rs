@@ -22,8 +22,8 @@ pub struct Trainer<'a> {
     pub config: &'a ModelConfig,
     /// Their tokenizer.
     pub tokenizer: &'a Tokenizer,
-    /// For each token whether it is digits.
-    pub digits: &'a [bool],
+    /// For each token whether it is digits, where nothing else may follow `<obj>`.
+    pub digits: Option<&'a [bool]>,
     /// Device without gradients.
     pub device: &'a Device,
     /// Device with gradients.
