@@ -187,7 +187,8 @@ mod tests {
     /// Where `shares` are, in steps: of one or two neighbours.
     fn at_step(shares: &[f32]) -> f32 {
         assert!((shares.iter().sum::<f32>() - 1.0).abs() < 1e-5 && shares.iter().all(|x| *x >= 0.0));
-        let first = (0..shares.len()).find(|&i| shares[i] > 0.0 && shares[(i + shares.len() - 1) % shares.len()] == 0.0);
+        let first =
+            (0..shares.len()).find(|&i| shares[i] > 0.0 && shares[(i + shares.len() - 1) % shares.len()] == 0.0);
         let first = first.unwrap();
         (first as f32 + shares[(first + 1) % shares.len()]) % shares.len() as f32
     }

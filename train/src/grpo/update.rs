@@ -436,7 +436,16 @@ mod tests {
             answers: &'a [&'a Rollout],
             device: &'a Device,
         ) -> AnsweredScene<'a> {
-            AnsweredScene { config, special: &SPECIAL, scene, rows, answers, temperature: 0.8, digits: Some(&DIGITS), device }
+            AnsweredScene {
+                config,
+                special: &SPECIAL,
+                scene,
+                rows,
+                answers,
+                temperature: 0.8,
+                digits: Some(&DIGITS),
+                device,
+            }
         }
         let own = {
             let answers: Vec<&Rollout> = rollouts.iter().collect();
