@@ -97,6 +97,7 @@ mod tests {
             words: Vec::new(),
             given: Vec::new(),
             objects: Vec::new(),
+            places: Vec::new(),
             referents: Vec::new(),
             answers: Vec::new(),
             targets: None,
