@@ -5,6 +5,10 @@
 //! What a text says in steps, tens of degrees or tenths of metres, is given in such steps: each value lies between two of them, and is
 //! written as its share in either.
 
+use vantage_scene::{Aabb, OrientedBox};
+
+use crate::position::scene_center;
+
 /// A box in focus: axis-aligned, relative to the scene's centre, metres.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct FocusBox {
@@ -12,6 +16,17 @@ pub struct FocusBox {
     pub center: [f32; 3],
     /// Full extents along x, y, z.
     pub size: [f32; 3],
+}
+
+impl FocusBox {
+    /// The axis-aligned bounds of `bbox` in the scene of `bounds`, both in the world, metres.
+    pub fn of(bbox: &OrientedBox, bounds: &Aabb) -> Self {
+        let (outline, origin) = (bbox.aabb(), scene_center(bounds));
+        Self {
+            center: std::array::from_fn(|k| (0.5 * (outline.min[k] + outline.max[k]) - origin[k]) as f32),
+            size: std::array::from_fn(|k| (outline.max[k] - outline.min[k]) as f32),
+        }
+    }
 }
 
 /// Metres that become 1 in distances.

@@ -5,9 +5,7 @@ use anyhow::{Context, Result};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use vantage_model::{
-    FocusBox, PointSample, TextBox, Tokenizer, ViewInput, points_given, prompt_tokens, scene_center, target_tokens,
-};
+use vantage_model::{FocusBox, PointSample, TextBox, Tokenizer, ViewInput, points_given, prompt_tokens, target_tokens};
 use vantage_scene::{Aabb, OrientedBox};
 
 use super::sample::{SceneSample, ViewSample};
@@ -15,8 +13,8 @@ use crate::rooms::{Object, Room, RoomConfig, generate};
 use crate::tasks::{Question, Task, TaskMix, questions};
 
 /// How far boxes in focus are off in training at most: centres along each axis, metres; extents, by their logarithm.
-const PLACE_OFF_M: f64 = 0.08;
-const EXTENT_OFF: f64 = 0.15;
+const PLACE_OFF_M: f32 = 0.08;
+const EXTENT_OFF: f32 = 0.15;
 
 /// How a batch is put together.
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +71,7 @@ pub struct TextRow {
     pub given: Vec<Vec<u32>>,
     /// The object of each `<obj>` of the target, in order; those of the prompt are given, not found.
     pub objects: Vec<usize>,
-    /// Where each of them is, about as well as a model finds it; relative to the scene's centre.
+    /// Where each of them is, a little off, as what a model finds is.
     pub places: Vec<FocusBox>,
     /// Objects that a good view shows.
     pub referents: Vec<usize>,
@@ -220,16 +218,11 @@ fn text_row(question: &Question, part: &ScenePart, tokenizer: &Tokenizer, rng: &
     })
 }
 
-/// Where `bbox` is in the scene of `bounds`, as a model would find it that is about as good as it has to be.
+/// Where `bbox` is in the scene of `bounds`, a little off, as what a model finds is.
 fn about(bbox: &OrientedBox, bounds: &Aabb, rng: &mut ChaCha8Rng) -> FocusBox {
-    let (outline, origin) = (bbox.aabb(), scene_center(bounds));
-    let mut off = |most: f64| rng.random_range(-most..most);
-    FocusBox {
-        center: std::array::from_fn(|k| {
-            (0.5 * (outline.min[k] + outline.max[k]) - origin[k] + off(PLACE_OFF_M)) as f32
-        }),
-        size: std::array::from_fn(|k| ((outline.max[k] - outline.min[k]) * off(EXTENT_OFF).exp()) as f32),
-    }
+    let FocusBox { center, size } = FocusBox::of(bbox, bounds);
+    let mut off = |most: f32| rng.random_range(-most..most);
+    FocusBox { center: center.map(|x| x + off(PLACE_OFF_M)), size: size.map(|x| x * off(EXTENT_OFF).exp()) }
 }
 
 /// `room` is turned already.

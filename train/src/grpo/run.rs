@@ -94,7 +94,8 @@ pub struct GrpoArgs {
     /// Tasks with their shares, such as `qa=6,grounding=7`; or `all`, each by its own.
     #[arg(long, default_value = "all")]
     pub tasks: TaskMix,
-    /// Let anything be written behind `<obj>`: the reward of the format then teaches that numbers belong there.
+    /// Let anything be written behind `<obj>`: the reward of the format then teaches that numbers belong there. Only for a model whose
+    /// texts are nearly all in the grammar: another learns to write no boxes.
     #[arg(long)]
     pub unguided: bool,
     /// Temperature of the sampling.

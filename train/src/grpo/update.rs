@@ -10,7 +10,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use vantage_model::decoder::{Branches, KvCache};
 use vantage_model::{
     FocusBox, ModelConfig, Network, PaddedPoints, PointFeatures, PointSample, SceneInput, SpecialTokens, ViewFeatures,
-    ViewInput, scene_center,
+    ViewInput,
 };
 
 use super::loss::{GrpoConfig, GrpoStats, TokenLogProbs, grpo_loss};
@@ -164,10 +164,8 @@ impl AnsweredScene<'_> {
         let mut logits = network.decoder.logits(texts.hidden.clone().select(0, at)).div_scalar(self.temperature);
         if let Some(digits) = self.digits {
             let vocabulary = logits.dims()[1];
-            let mut bans = vec![0.0f32; 2 * vocabulary];
-            for (ban, is_digits) in bans[vocabulary..].iter_mut().zip(digits) {
-                *ban = if *is_digits { 0.0 } else { BAN };
-            }
+            let behind_open = digits.iter().map(|&is_digits| if is_digits { 0.0 } else { BAN });
+            let bans: Vec<f32> = std::iter::repeat_n(0.0, vocabulary).chain(behind_open).collect();
             let bans = Tensor::<2>::from_data(TensorData::new(bans, [2, vocabulary]), self.device);
             let in_box = Tensor::<1, Int>::from_data(TensorData::new(in_box, [real]), self.device);
             logits = logits + bans.select(0, in_box);
@@ -216,7 +214,6 @@ impl AnsweredScene<'_> {
     /// One minus half the expected hit and half the overlap, averaged over the boxes that stand for an object; and the mean overlap.
     fn grounding_loss(&self, network: &Network, texts: &ReadTexts, padded: &PaddedPoints) -> Option<(Tensor<1>, f32)> {
         let Self { scene, device, .. } = *self;
-        let origin = scene_center(&scene.bounds);
         let points = padded.features.dims()[1];
         let (mut at, mut center, mut log_size, mut own) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut earlier: Vec<&[FocusBox]> = Vec::new();
@@ -227,7 +224,7 @@ impl AnsweredScene<'_> {
                 let Some(&t) = opens.get(nth) else { continue };
                 at.push((i * texts.tokens + texts.prompt + t) as i32);
                 earlier.push(answer.text.queries.get(nth).map_or(&[][..], |query| &query.earlier));
-                let (c, s) = box_target(&scene.boxes[object], &origin);
+                let (c, s) = box_target(&scene.boxes[object], &scene.bounds);
                 center.extend(c);
                 log_size.extend(s);
                 own.extend(scene.point_object.iter().map(|&o| if o == object as i16 { 1.0f32 } else { 0.0 }));

@@ -4,10 +4,9 @@ use burn::tensor::activation::{log_softmax, sigmoid};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use vantage_model::{
     FocusBox, ModelConfig, Network, PointSample, RELATION_WIDTH, SceneInput, SpecialTokens, TextEmbeddings, ViewInput,
-    relation_features, scene_center,
+    relation_features,
 };
-
-use vantage_scene::OrientedBox;
+use vantage_scene::{Aabb, OrientedBox};
 
 use super::packing::Packing;
 use crate::dataset::{Batch, WELL_SHARE};
@@ -31,7 +30,7 @@ const TOKEN_ANSWER: f32 = 2.0;
 /// Weight of a shell point in the point classes' loss.
 const SHELL_WEIGHT: f32 = 0.3;
 /// Least extent that a box is asked to have, metres: the logarithm of none has no value.
-const MIN_TARGET_M: f64 = 0.02;
+const MIN_TARGET_M: f32 = 0.02;
 
 /// The total and its parts, each before its weight.
 pub struct Losses {
@@ -263,7 +262,7 @@ fn contrast_loss(
 
 /// An `<obj>` of a batch.
 #[derive(Clone, Copy)]
-struct BoxQuery {
+struct Mention {
     /// Its text.
     row: usize,
     /// Its place in the text.
@@ -277,7 +276,7 @@ struct BoxQuery {
 /// The `<obj>` of a batch.
 struct BoxQueries {
     /// Those of each scene.
-    at: Vec<Vec<BoxQuery>>,
+    at: Vec<Vec<Mention>>,
     /// Queries of the scene with the most, at least one.
     count: usize,
     /// `[scenes, count, points]`: 1 where a point belongs to the query's object.
@@ -290,13 +289,13 @@ impl BoxQueries {
         for (r, row) in batch.rows.iter().enumerate() {
             let opens = (row.prompt..row.tokens.len()).filter(|&t| row.tokens[t] == special.box_open);
             for (nth, (token, &object)) in opens.zip(&row.objects).enumerate() {
-                at[row.scene].push(BoxQuery { row: r, token, nth, object });
+                at[row.scene].push(Mention { row: r, token, nth, object });
             }
         }
         let count = at.iter().map(Vec::len).max().unwrap_or(0).max(1);
         let mut own = vec![0.0f32; batch.scenes.len() * count * points];
         for (s, scene) in batch.scenes.iter().enumerate() {
-            for (q, &BoxQuery { object, .. }) in at[s].iter().enumerate() {
+            for (q, &Mention { object, .. }) in at[s].iter().enumerate() {
                 let base = (s * count + q) * points;
                 for (i, &o) in scene.point_object.iter().enumerate() {
                     if o == object as i16 {
@@ -327,7 +326,7 @@ fn named_objects(
     let [scenes, count, width] = objects.dims();
     let (mut index, mut labels) = (Vec::new(), Vec::new());
     for (s, (scene, of_scene)) in batch.scenes.iter().zip(&queries.at).enumerate() {
-        for (q, &BoxQuery { object, .. }) in of_scene.iter().enumerate() {
+        for (q, &Mention { object, .. }) in of_scene.iter().enumerate() {
             // what no point shows cannot be named
             if scene.point_object.contains(&(object as i16)) {
                 index.push((s * count + q) as i32);
@@ -372,7 +371,7 @@ fn focus_tokens(objects: Tensor<3>, batch: &Batch, queries: &BoxQueries, packing
     let mut index = vec![none; packing.len()];
     for (s, of_scene) in queries.at.iter().enumerate() {
         // in the order of the text: a later box takes the focus from an earlier one
-        for (q, &BoxQuery { row, token, .. }) in of_scene.iter().enumerate() {
+        for (q, &Mention { row, token, .. }) in of_scene.iter().enumerate() {
             for t in token + 1..batch.rows[row].tokens.len().saturating_sub(1) {
                 index[packing.at(row, t)] = (s * count + q) as i32;
             }
@@ -408,9 +407,8 @@ fn box_losses(
     let (mut center, mut log_size) = (Vec::new(), Vec::new());
     let mut earlier: Vec<&[FocusBox]> = Vec::with_capacity(scenes * count);
     for (s, scene) in batch.scenes.iter().enumerate() {
-        let origin = scene_center(&scene.bounds);
         for q in 0..count {
-            let Some(&BoxQuery { row, token, nth, object }) = queries.at[s].get(q) else {
+            let Some(&Mention { row, token, nth, object }) = queries.at[s].get(q) else {
                 earlier.push(&[][..]);
                 index.push(rows as i32);
                 real.push(0.0);
@@ -421,7 +419,7 @@ fn box_losses(
             index.push(packing.at(row, token) as i32);
             earlier.push(&batch.rows[row].places[..nth]);
             real.push(1.0);
-            let (c, s) = box_target(&scene.boxes[object], &origin);
+            let (c, s) = box_target(&scene.boxes[object], &scene.bounds);
             center.extend(c);
             log_size.extend(s);
         }
@@ -462,14 +460,11 @@ fn box_losses(
     BoxLosses { pointing, mask, boxes, overlap: mean(overlap), score }
 }
 
-/// What the box decoder is to give for `bbox` in a scene with its centre at `origin`: centre, and natural logs of the extents of
-/// the axis-aligned bounds, none taken as below [`MIN_TARGET_M`].
-pub(crate) fn box_target(bbox: &OrientedBox, origin: &[f64; 3]) -> ([f32; 3], [f32; 3]) {
-    let b = bbox.aabb();
-    (
-        std::array::from_fn(|k| (0.5 * (b.min[k] + b.max[k]) - origin[k]) as f32),
-        std::array::from_fn(|k| (b.max[k] - b.min[k]).max(MIN_TARGET_M).ln() as f32),
-    )
+/// What the box decoder is to give for `bbox` in the scene of `bounds`: centre relative to the scene's, metres, and natural logs of the
+/// extents of the axis-aligned bounds, none taken as below [`MIN_TARGET_M`].
+pub(crate) fn box_target(bbox: &OrientedBox, bounds: &Aabb) -> ([f32; 3], [f32; 3]) {
+    let FocusBox { center, size } = FocusBox::of(bbox, bounds);
+    (center, size.map(|x| x.max(MIN_TARGET_M).ln()))
 }
 
 /// Intersection over union of axis-aligned boxes: centres and natural logs of extents, `[a, b, 3]` each; `[a, b]`.
