@@ -1,6 +1,8 @@
 //! One scene that was read and many prompts in, one sampled text a prompt out, all written side by side: what reinforcement
 //! learning and the scoring of many questions on one scene need.
 
+use std::collections::VecDeque;
+
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -14,7 +16,7 @@ const LEAVE_SHARE: f64 = 0.2;
 
 /// How texts are sampled.
 #[derive(Debug, Clone, Copy)]
-pub struct BranchSampling<'a> {
+pub struct BranchSampling {
     /// Most tokens of a text, the end token included.
     pub max_tokens: usize,
     /// 0 takes the likeliest token; above, samples from softmax(logits / temperature).
@@ -25,8 +27,6 @@ pub struct BranchSampling<'a> {
     pub end: u32,
     /// Token `<obj>`, whose hidden state points at an object.
     pub box_open: u32,
-    /// For each token whether it may follow `<obj>`: a number has to. `None` lets all.
-    pub after_box: Option<&'a [bool]>,
 }
 
 /// A sampled text.
@@ -34,8 +34,10 @@ pub struct BranchSampling<'a> {
 pub struct BranchText {
     /// Token ids, the end token included where the text came to its end.
     pub tokens: Vec<u32>,
-    /// Log-probability of each token when it was drawn.
+    /// Log-probability of each token when it was drawn; 0 where the box decoder wrote it.
     pub log_probs: Vec<f32>,
+    /// Whether each token was drawn: numbers of a box and `</obj>` are not.
+    pub drawn: Vec<bool>,
     /// Whether the end token came within the budget.
     pub finished: bool,
     /// Each `<obj>` that was read, in order.
@@ -50,7 +52,7 @@ pub fn generate_branches(
     decoder: &Decoder,
     scene: &KvCache,
     prompts: &[Vec<u32>],
-    sampling: &BranchSampling<'_>,
+    sampling: &BranchSampling,
     device: &Device,
     look_up: &LookUp<'_>,
 ) -> Vec<BranchText> {
@@ -75,6 +77,8 @@ pub fn generate_branches(
         .collect();
     // for each row of the batch, its text
     let mut writing: Vec<usize> = (0..prompts.len()).collect();
+    // for each text, what the box decoder still has to write
+    let mut due: Vec<VecDeque<u32>> = vec![VecDeque::new(); prompts.len()];
     let mut width = longest;
     loop {
         let rows = writing.len();
@@ -83,7 +87,9 @@ pub fn generate_branches(
         let hidden = decoder.read_branches(ids, added, &mut branches);
         let [_, tokens, d] = hidden.dims();
         let last = hidden.narrow(1, tokens - 1, 1).reshape([rows, d]);
-        point(&mut texts, &writing, &last, sampling.box_open, look_up, device);
+        for row in point(&mut texts, &writing, &last, sampling.box_open, look_up, device) {
+            due[row] = texts[row].objects.last().map_or_else(VecDeque::new, |object| object.written.clone().into());
+        }
         let logits: Vec<f32> = decoder.logits(last).into_data().iter::<f32>().collect();
         let vocabulary = logits.len() / rows;
         for (&row, logits) in writing.iter().zip(logits.chunks(vocabulary.max(1))) {
@@ -91,13 +97,14 @@ pub fn generate_branches(
             if text.finished {
                 continue;
             }
-            let allowed = sampling.after_box.filter(|_| text.tokens.last() == Some(&sampling.box_open));
-            let (token, log_prob) = match allowed {
-                Some(allowed) => choose(&only(logits, allowed), sampling.temperature, &mut rngs[row]),
+            let written = due[row].pop_front();
+            let (token, log_prob) = match written {
+                Some(token) => (token, 0.0),
                 None => choose(logits, sampling.temperature, &mut rngs[row]),
             };
             text.tokens.push(token);
             text.log_probs.push(log_prob);
+            text.drawn.push(written.is_none());
             text.finished = token == sampling.end;
         }
         let going: Vec<usize> = (0..rows).filter(|&i| !texts[writing[i]].finished).collect();
@@ -114,12 +121,6 @@ pub fn generate_branches(
     }
 }
 
-/// The logits of the tokens that are `allowed`; no odds for the others.
-fn only(logits: &[f32], allowed: &[bool]) -> Vec<f32> {
-    let mut allowed = allowed.iter().copied();
-    logits.iter().map(|&x| if allowed.next().unwrap_or(false) { x } else { f32::NEG_INFINITY }).collect()
-}
-
 /// What is added to the next token of each row: the object in focus. `None` while no row has one.
 fn focus(texts: &[BranchText], writing: &[usize], device: &Device) -> Option<Tensor<3>> {
     let width = writing.iter().find_map(|&row| texts[row].objects.last()).map(|o| o.token.len())?;
@@ -132,7 +133,7 @@ fn focus(texts: &[BranchText], writing: &[usize], device: &Device) -> Option<Ten
     Some(Tensor::from_data(TensorData::new(added, [writing.len(), 1, width]), device))
 }
 
-/// Looks up what the rows point at whose last token, just read, is `<obj>`.
+/// Looks up what the rows point at whose last token, just read, is `<obj>`; returns their texts.
 fn point(
     texts: &mut [BranchText],
     writing: &[usize],
@@ -140,11 +141,11 @@ fn point(
     box_open: u32,
     look_up: &LookUp<'_>,
     device: &Device,
-) {
+) -> Vec<usize> {
     let pointing = |row: usize| !texts[row].finished && texts[row].tokens.last() == Some(&box_open);
     let at: Vec<usize> = (0..writing.len()).filter(|&i| pointing(writing[i])).collect();
     if at.is_empty() {
-        return;
+        return Vec::new();
     }
     let index: Vec<i32> = at.iter().map(|&i| i as i32).collect();
     let states = last.clone().select(0, Tensor::from_data(TensorData::new(index, [at.len()]), device));
@@ -161,6 +162,7 @@ fn point(
         texts[writing[i]].queries.push(query);
         texts[writing[i]].objects.push(object);
     }
+    at.into_iter().map(|i| writing[i]).collect()
 }
 
 #[cfg(test)]
@@ -187,15 +189,17 @@ mod tests {
         (decoder, cache, device)
     }
 
-    /// Half of the state, and a place that tells how many boxes there were.
+    /// Half of the state, a place that tells how many boxes there were, and three tokens to write.
     fn look_up(queries: &[BoxQuery]) -> Vec<InFocus> {
         let half = |query: &BoxQuery| query.state.iter().map(|x| 0.5 * x).collect();
         let bbox = |query: &BoxQuery| FocusBox { center: [query.earlier.len() as f32; 3], size: [1.0; 3] };
-        queries.iter().map(|query| InFocus { token: half(query), bbox: bbox(query) }).collect()
+        let written = vec![5, 6, 5];
+        let object = |query| InFocus { token: half(query), bbox: bbox(query), written: written.clone() };
+        queries.iter().map(object).collect()
     }
 
-    fn sampling(temperature: f32, seed: u64) -> BranchSampling<'static> {
-        BranchSampling { max_tokens: 30, temperature, seed, end: END, box_open: BOX_OPEN, after_box: None }
+    fn sampling(temperature: f32, seed: u64) -> BranchSampling {
+        BranchSampling { max_tokens: 30, temperature, seed, end: END, box_open: BOX_OPEN }
     }
 
     #[test]
@@ -245,15 +249,22 @@ mod tests {
     }
 
     #[test]
-    fn what_may_not_follow_a_box_never_does() {
-        let logits = [0.5, 3.0, -1.0, 2.0];
-        let mut rng = ChaCha8Rng::seed_from_u64(3);
-        let allowed = [true, false, true, false];
-        for _ in 0..200 {
-            let (token, log_prob) = choose(&only(&logits, &allowed), 1.0, &mut rng);
-            let odds = [1.0 / (1.0 + (-1.5f32).exp()), 1.0 / (1.0 + 1.5f32.exp())];
-            assert!(token == 0 || token == 2);
-            assert!((log_prob - odds[token as usize / 2].ln()).abs() < 1e-6);
+    fn what_the_box_decoder_writes_is_not_drawn() {
+        let (decoder, cache, device) = small();
+        let prompts = vec![vec![3, 4, 5]; 12];
+        let texts = generate_branches(&decoder, &cache, &prompts, &sampling(1.0, 7), &device, &look_up);
+        let mut whole = 0;
+        for text in &texts {
+            for (t, _) in text.tokens.iter().enumerate().filter(|(t, token)| **token == BOX_OPEN && text.drawn[*t]) {
+                let end = text.tokens.len().min(t + 4);
+                assert_eq!(text.tokens[t + 1..end], [5, 6, 5][..end - t - 1]);
+                assert!(text.drawn[t + 1..end].iter().all(|drawn| !drawn));
+                assert!(text.log_probs[t + 1..end].iter().all(|p| *p == 0.0));
+                whole += usize::from(end == t + 4);
+            }
+            let written = text.drawn.iter().filter(|drawn| !**drawn).count();
+            assert!(written <= 3 * text.objects.len() && text.drawn.len() == text.tokens.len());
         }
+        assert!(whole > 0);
     }
 }

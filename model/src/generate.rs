@@ -67,6 +67,8 @@ pub fn generate(
     // the object in focus, added to every token behind its `<obj>`
     let mut object: Option<InFocus> = None;
     let mut earlier = Vec::new();
+    // what the box decoder writes next
+    let mut written: Vec<u32> = Vec::new();
     loop {
         let ids: Vec<i32> = input.iter().map(|&i| i as i32).collect();
         let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [1, input.len()]), device);
@@ -81,10 +83,21 @@ pub fn generate(
             object = (aids.look_up)(std::slice::from_ref(&query)).pop();
             earlier.extend(object.as_ref().map(|o| o.bbox));
             out.queries.push(query);
+            written = object.as_ref().map_or_else(Vec::new, |o| o.written.clone());
         }
         let is_late = sampling.deadline.is_some_and(|deadline| Instant::now() >= deadline);
         if out.tokens.len() == sampling.max_tokens || is_late {
             return out;
+        }
+        written.truncate(sampling.max_tokens - out.tokens.len());
+        if !written.is_empty() {
+            input = std::mem::take(&mut written);
+            for &token in &input {
+                if out.take(token, &mut aids).is_break() {
+                    return out;
+                }
+            }
+            continue;
         }
         let mut logits: Vec<f32> = decoder.logits(last).into_data().iter::<f32>().collect();
         if let Some(guide) = &aids.guide {
@@ -100,14 +113,20 @@ pub fn generate(
             out.finished = true;
             return out;
         }
-        if let Some(guide) = &mut aids.guide {
-            guide.advance(next);
-        }
-        out.tokens.push(next);
-        if (aids.on_token)(next).is_break() {
+        if out.take(next, &mut aids).is_break() {
             return out;
         }
         input = vec![next];
+    }
+}
+
+impl Generated {
+    fn take(&mut self, token: u32, aids: &mut Aids<'_>) -> ControlFlow<()> {
+        if let Some(guide) = &mut aids.guide {
+            guide.advance(token);
+        }
+        self.tokens.push(token);
+        (aids.on_token)(token)
     }
 }
 

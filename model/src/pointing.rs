@@ -5,11 +5,12 @@ use burn::tensor::{Tensor, TensorData};
 use vantage_scene::{Aabb, OrientedBox};
 
 use crate::box_decoder::{BoxPrediction, PaddedPoints};
+use crate::grammar::TextBox;
 use crate::grounding::{RawBox, refine_on_map};
 use crate::network::Network;
 use crate::points::PointSample;
-use crate::position::scene_center;
 use crate::relations::{FocusBox, RELATION_WIDTH, relation_features};
+use crate::tokenizer::Tokenizer;
 
 /// How much an object's outline is sharpened before its points are pooled.
 const MASK_SHARPNESS: f32 = 4.0;
@@ -30,10 +31,20 @@ pub struct InFocus {
     pub token: Vec<f32>,
     /// Where it is.
     pub bbox: FocusBox,
+    /// What is written behind the `<obj>`: the numbers of the box and `</obj>`. The decoder goes on behind them; where there are
+    /// none, at the `<obj>`.
+    pub written: Vec<u32>,
 }
 
-/// The objects that `queries` of one scene, at least one, point at, as the decoder reads them. `padded`: the points of that scene.
-pub fn objects_in_focus(network: &Network, queries: &[BoxQuery], padded: &PaddedPoints) -> Vec<InFocus> {
+/// The objects that `queries` of one scene, at least one, point at, as the decoder reads them and the text of `tokenizer` has them.
+/// `padded`: the points of that scene, which lie within `bounds`.
+pub fn objects_in_focus(
+    network: &Network,
+    queries: &[BoxQuery],
+    padded: &PaddedPoints,
+    bounds: &Aabb,
+    tokenizer: &Tokenizer,
+) -> Vec<InFocus> {
     let prediction = predict(network, queries, padded);
     let count = queries.len();
     // the points that are rather on the object than not; all count a little, so that there is always one
@@ -53,7 +64,8 @@ pub fn objects_in_focus(network: &Network, queries: &[BoxQuery], padded: &Padded
     }
     let features = Tensor::<2>::from_data(TensorData::new(features, [count, RELATION_WIDTH]), &objects.device());
     let tokens = rows(objects.reshape([count, width]) + network.relation_tokens(features));
-    tokens.into_iter().zip(boxes).map(|(token, bbox)| InFocus { token, bbox }).collect()
+    let written = |bbox: &FocusBox| tokenizer.box_tokens(&TextBox::from_box(&bbox.in_world(bounds), bounds)).to_vec();
+    tokens.into_iter().zip(boxes).map(|(token, bbox)| InFocus { token, written: written(&bbox), bbox }).collect()
 }
 
 /// What the box decoder makes of `queries` of one scene.
@@ -84,14 +96,10 @@ pub fn world_boxes(
     let centers = rows(prediction.center.reshape([count, 3]));
     let sizes = rows(prediction.log_size.exp().reshape([count, 3]));
     let scores = rows(sigmoid(prediction.score).reshape([count, 1]));
-    let origin = scene_center(bounds);
     (0..count)
         .map(|i| {
-            let regressed = OrientedBox {
-                center: std::array::from_fn(|k| origin[k] + f64::from(centers[i][k])),
-                size: std::array::from_fn(|k| f64::from(sizes[i][k])),
-                yaw: 0.0,
-            };
+            let of = |numbers: &[f32]| std::array::from_fn(|k| numbers[k]);
+            let regressed = FocusBox { center: of(&centers[i]), size: of(&sizes[i]) }.in_world(bounds);
             let raw = RawBox { regressed, mask: &masks[i], score: scores[i][0] };
             (refine_on_map(&raw, &sample.positions, sample.grid_m), raw.score)
         })

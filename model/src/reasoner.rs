@@ -176,7 +176,7 @@ impl Reasoner {
         let scene_input = SceneInput { points: &cache.sample, bounds: &cache.bounds, views: &[] };
         let padded = self.network.padded_points(&[scene_input], &cache.plan, &cache.features, &self.device);
         let aids = Aids {
-            look_up: &|queries| objects_in_focus(&self.network, queries, &padded),
+            look_up: &|queries| objects_in_focus(&self.network, queries, &padded, &cache.bounds, &self.tokenizer),
             guide: options.guided.then(|| Guide::new(&self.guide)),
             on_token: &mut |token| {
                 first_token_ms.get_or_insert_with(|| millis(start));

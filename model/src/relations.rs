@@ -27,6 +27,16 @@ impl FocusBox {
             size: std::array::from_fn(|k| (outline.max[k] - outline.min[k]) as f32),
         }
     }
+
+    /// Itself in the world of the scene of `bounds`, metres.
+    pub fn in_world(&self, bounds: &Aabb) -> OrientedBox {
+        let origin = scene_center(bounds);
+        OrientedBox {
+            center: std::array::from_fn(|k| origin[k] + f64::from(self.center[k])),
+            size: self.size.map(f64::from),
+            yaw: 0.0,
+        }
+    }
 }
 
 /// Metres that become 1 in distances.

@@ -13,6 +13,7 @@ use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{AddedToken, SplitDelimiterBehavior};
 
 use crate::error::ModelError;
+use crate::grammar::TextBox;
 use crate::grammar::marks::{ANSWER_CLOSE, ANSWER_OPEN, BOX_CLOSE, BOX_OPEN, THINK_CLOSE, THINK_OPEN};
 
 /// Marks with a token of their own, in the order of their ids.
@@ -46,11 +47,18 @@ pub struct SpecialTokens {
     pub box_close: u32,
 }
 
+/// Tokens behind the `<obj>` of a box: six numbers, the separators between them, `</obj>`.
+pub const BOX_TOKENS: usize = 12;
+
 /// A tokenizer with the marks that the model needs.
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     special: SpecialTokens,
+    /// The token of each number of a box.
+    numbers: Vec<u32>,
+    /// The token between two of them.
+    separator: u32,
 }
 
 fn fault(reason: impl std::fmt::Display) -> ModelError {
@@ -107,7 +115,18 @@ impl Tokenizer {
             box_open: id(7),
             box_close: id(8),
         };
-        Ok(Self { inner, special })
+        let single = |piece: &str| -> Result<u32, ModelError> {
+            match *inner.encode(piece, false).map_err(fault)?.get_ids() {
+                [token] => Ok(token),
+                ref tokens => Err(fault(format!(
+                    "`{piece}` becomes {} tokens, but each number of a box and the separator have to be one: train it with a larger vocabulary",
+                    tokens.len()
+                ))),
+            }
+        };
+        let numbers = (0..=u8::MAX).map(|n| single(&n.to_string())).collect::<Result<_, _>>()?;
+        let separator = single(", ")?;
+        Ok(Self { inner, special, numbers, separator })
     }
 
     /// Trains a byte-level BPE on `corpus`; equal corpora give equal tokenizers.
@@ -131,23 +150,17 @@ impl Tokenizer {
             .build();
         let numbers = (0..NUMBER_REPEATS).map(|_| (0..=255).map(|n: u32| n.to_string()).collect::<Vec<_>>().join(", "));
         inner.train(&mut TrainerWrapper::from(trainer), numbers.chain(corpus)).map_err(fault)?;
-        let trained = Self::wrap(inner)?;
-        trained.check_box_tokens()?;
-        Ok(trained)
+        Self::wrap(inner)
     }
 
-    /// Every number of a box and the separator between two must be one token each: 13 tokens a box, of which the
-    /// decoder learns the places.
-    fn check_box_tokens(&self) -> Result<(), ModelError> {
-        for piece in (0..=u8::MAX).map(|n| n.to_string()).chain([", ".to_owned()]) {
-            let count = self.encode(&piece)?.len();
-            if count != 1 {
-                return Err(fault(format!(
-                    "`{piece}` became {count} tokens instead of one; train with a larger vocabulary"
-                )));
-            }
-        }
-        Ok(())
+    /// What stands behind the `<obj>` of `text_box`, `</obj>` included.
+    pub fn box_tokens(&self, text_box: &TextBox) -> [u32; BOX_TOKENS] {
+        let numbers = text_box.numbers();
+        std::array::from_fn(|i| match i {
+            _ if i + 1 == BOX_TOKENS => self.special.box_close,
+            _ if i % 2 == 1 => self.separator,
+            _ => self.numbers[usize::from(numbers[i / 2])],
+        })
     }
 
     /// Writes tokenizer.json.
@@ -179,15 +192,6 @@ impl Tokenizer {
     /// Ids of the marks.
     pub fn special(&self) -> &SpecialTokens {
         &self.special
-    }
-
-    /// For each of `vocabulary` tokens, whether it is digits and nothing else: what may begin a number.
-    pub fn digit_tokens(&self, vocabulary: usize) -> Vec<bool> {
-        let is_digits = |id: usize| {
-            let text = u32::try_from(id).ok().and_then(|id| self.inner.id_to_token(id));
-            text.is_some_and(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()))
-        };
-        (0..vocabulary).map(is_digits).collect()
     }
 
     /// Tokens in the vocabulary, marks included.
@@ -259,8 +263,10 @@ mod tests {
         let ids = t.encode("<obj>12, 255, 0, 7, 33, 128</obj>").unwrap();
         assert_eq!(ids.len(), 2 + 6 + 5);
         assert_eq!((ids[0], ids[12]), (t.special().box_open, t.special().box_close));
-        for n in 0..=255u32 {
-            assert_eq!(t.encode(&n.to_string()).unwrap().len(), 1, "{n}");
+        for n in [0, 9, 10, 99, 100, 254, 255] {
+            let text_box = TextBox { center: [n, 3, 250], extent: [1, n, 47] };
+            let written = t.encode(&text_box.to_string()).unwrap();
+            assert_eq!(written[1..], t.box_tokens(&text_box), "{text_box}");
         }
     }
 

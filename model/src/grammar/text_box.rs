@@ -4,7 +4,7 @@ use std::fmt;
 
 use vantage_scene::{Aabb, OrientedBox};
 
-use super::marks::{BOX_CLOSE, BOX_OPEN};
+use super::marks::{BOX_CLOSE, BOX_NUMBERS, BOX_OPEN};
 
 /// Steps of a coordinate.
 const STEPS: f64 = 255.0;
@@ -38,6 +38,12 @@ impl TextBox {
         }
     }
 
+    /// Its six numbers in the order of the text.
+    pub fn numbers(&self) -> [u8; BOX_NUMBERS] {
+        let ([x, y, z], [w, h, l]) = (self.center, self.extent);
+        [x, y, z, w, h, l]
+    }
+
     /// The box in the world, yaw 0.
     pub fn to_box(&self, bounds: &Aabb) -> OrientedBox {
         let length = |k: usize| length_m(bounds, k);
@@ -51,7 +57,7 @@ impl TextBox {
 
 impl fmt::Display for TextBox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ([x, y, z], [w, h, l]) = (self.center, self.extent);
+        let [x, y, z, w, h, l] = self.numbers();
         write!(f, "{BOX_OPEN}{x}, {y}, {z}, {w}, {h}, {l}{BOX_CLOSE}")
     }
 }

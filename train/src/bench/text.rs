@@ -196,7 +196,6 @@ fn sampling(decoder: &Decoder, args: &TextArgs) -> f64 {
             seed: run as u64,
             end: NO_TOKEN,
             box_open: NO_TOKEN,
-            after_box: None,
         };
         std::hint::black_box(generate_branches(decoder, &scene, &prompts, &sampling, &device, &nowhere));
         if run > 0 {

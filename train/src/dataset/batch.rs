@@ -71,7 +71,7 @@ pub struct TextRow {
     pub given: Vec<Vec<u32>>,
     /// The object of each `<obj>` of the target, in order; those of the prompt are given, not found.
     pub objects: Vec<usize>,
-    /// Where each of them is, a little off, as what a model finds is.
+    /// Where each of them is, a little off, as what a model finds is; the numbers of the text say the same.
     pub places: Vec<FocusBox>,
     /// Objects that a good view shows.
     pub referents: Vec<usize>,
@@ -192,10 +192,12 @@ fn scene_rows(
 fn text_row(question: &Question, part: &ScenePart, tokenizer: &Tokenizer, rng: &mut ChaCha8Rng) -> Result<TextRow> {
     let written = |i: usize| part.boxes.get(i).map(|b| TextBox::from_box(b, &part.bounds).to_string());
     let prompt_text = question.prompt(&mut |i| written(i).unwrap_or_default());
-    let mut objects = Vec::new();
+    let (mut objects, mut places) = (Vec::new(), Vec::new());
     let (think, answer) = question.target(&mut |i| {
+        let place = about(&part.boxes[i], &part.bounds, rng);
         objects.push(i);
-        written(i).unwrap_or_default()
+        places.push(place);
+        TextBox::from_box(&place.in_world(&part.bounds), &part.bounds).to_string()
     });
     let mut tokens = prompt_tokens(tokenizer, &prompt_text)?;
     let prompt = tokens.len();
@@ -210,8 +212,8 @@ fn text_row(question: &Question, part: &ScenePart, tokenizer: &Tokenizer, rng: &
         prompt,
         words,
         given: points_given(&prompt_text, &part.bounds, &part.points.positions),
-        places: objects.iter().map(|&object| about(&part.boxes[object], &part.bounds, rng)).collect(),
         objects,
+        places,
         referents: question.referents.clone(),
         answers,
         targets: boxes_asked.then(|| question.targets.clone()),

@@ -44,8 +44,6 @@ pub struct Policy<'a> {
     pub config: &'a ModelConfig,
     /// Its tokenizer.
     pub tokenizer: &'a Tokenizer,
-    /// For each token whether it is digits: after `<obj>` nothing else is written, as in the grammar. `None` lets all be written.
-    pub digits: Option<&'a [bool]>,
     /// Where it runs.
     pub device: &'a Device,
 }
@@ -79,10 +77,9 @@ pub fn roll_out(
         seed,
         end: special.end,
         box_open: special.box_open,
-        after_box: policy.digits,
     };
     let texts = generate_branches(&network.decoder, &read, &prompts, &sampling, device, &|queries| {
-        objects_in_focus(network, queries, &padded)
+        objects_in_focus(network, queries, &padded, &scene.bounds, tokenizer)
     });
 
     // the answers' boxes of all texts at once

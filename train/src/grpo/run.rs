@@ -94,10 +94,6 @@ pub struct GrpoArgs {
     /// Tasks with their shares, such as `qa=6,grounding=7`; or `all`, each by its own.
     #[arg(long, default_value = "all")]
     pub tasks: TaskMix,
-    /// Let anything be written behind `<obj>`: the reward of the format then teaches that numbers belong there. Only for a model whose
-    /// texts are nearly all in the grammar: another learns to write no boxes.
-    #[arg(long)]
-    pub unguided: bool,
     /// Temperature of the sampling.
     #[arg(long, default_value_t = 1.0)]
     pub temperature: f32,
@@ -210,7 +206,6 @@ impl GrpoArgs {
             ("refine-views", self.refine_views.to_string()),
             ("max-tokens", self.max_tokens.to_string()),
             ("tasks", self.tasks.to_string()),
-            ("unguided", self.unguided.to_string()),
             ("temperature", self.temperature.to_string()),
             ("learning-rate", self.learning_rate.to_string()),
             ("beta", self.beta.to_string()),
@@ -271,12 +266,10 @@ pub fn run(args: &GrpoArgs) -> Result<()> {
     bar.finish_and_clear();
 
     let similarity = Similarity::new(reference.clone(), tokenizer.clone(), device.clone());
-    let digits = tokenizer.digit_tokens(config.decoder.vocab_size);
     let trainer = Trainer {
         reference: &reference,
         config: &config,
         tokenizer: &tokenizer,
-        digits: (!args.unguided).then_some(digits.as_slice()),
         device: &device,
         autodiff: &autodiff,
         groups: GroupConfig { group: args.group, max_tokens: args.max_tokens, temperature: args.temperature },

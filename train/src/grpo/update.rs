@@ -18,9 +18,6 @@ use super::rollout::Rollout;
 use crate::dataset::{ScenePart, TextRow};
 use crate::sft::{box_target, overlap_of};
 
-/// Added to the logit of a token that may not be written.
-const BAN: f32 = -1.0e9;
-
 /// What the loss is made of.
 #[derive(Debug, Clone, Copy)]
 pub struct UpdateConfig {
@@ -70,8 +67,6 @@ pub struct AnsweredScene<'a> {
     pub answers: &'a [&'a Rollout],
     /// Of the sampling.
     pub temperature: f32,
-    /// For each token whether it is digits, where nothing else has odds behind `<obj>`, as in the sampling.
-    pub digits: Option<&'a [bool]>,
     /// Where the network is that reads.
     pub device: &'a Device,
 }
@@ -143,34 +138,24 @@ impl AnsweredScene<'_> {
         ReadTexts { hidden: hidden.reshape([count, d]), tokens, prompt }
     }
 
-    /// Log-probabilities of the answers' tokens, `[answers, longest]`; 0 behind an answer's end.
+    /// Log-probabilities of the tokens that were drawn, `[answers, longest]`; 0 for others and behind an answer's end.
     fn log_probs(&self, network: &Network, texts: &ReadTexts) -> Tensor<2> {
         let (_, longest) = self.lengths();
-        let (mut at, mut chosen, mut in_box) = (Vec::new(), Vec::new(), Vec::new());
-        let real: usize = self.answers.iter().map(|a| a.text.tokens.len()).sum();
-        // tokens behind an end take what is added last
-        let mut place = vec![real as i32; self.answers.len() * longest];
+        let (mut at, mut chosen) = (Vec::new(), Vec::new());
+        let drawn: usize = self.answers.iter().flat_map(|a| &a.text.drawn).filter(|drawn| **drawn).count();
+        // all others take what is added last
+        let mut place = vec![drawn as i32; self.answers.len() * longest];
         for (i, answer) in self.answers.iter().enumerate() {
-            for (t, &token) in answer.text.tokens.iter().enumerate() {
+            for (t, &token) in answer.text.tokens.iter().enumerate().filter(|(t, _)| answer.text.drawn[*t]) {
                 place[i * longest + t] = at.len() as i32;
                 at.push((i * texts.tokens + texts.prompt + t - 1) as i32);
                 chosen.push(token as i32);
-                let before = t.checked_sub(1).map(|before| answer.text.tokens[before]);
-                in_box.push(i32::from(before == Some(self.special.box_open)));
             }
         }
-        let at = Tensor::<1, Int>::from_data(TensorData::new(at, [real]), self.device);
-        let chosen = Tensor::<2, Int>::from_data(TensorData::new(chosen, [real, 1]), self.device);
-        let mut logits = network.decoder.logits(texts.hidden.clone().select(0, at)).div_scalar(self.temperature);
-        if let Some(digits) = self.digits {
-            let vocabulary = logits.dims()[1];
-            let behind_open = digits.iter().map(|&is_digits| if is_digits { 0.0 } else { BAN });
-            let bans: Vec<f32> = std::iter::repeat_n(0.0, vocabulary).chain(behind_open).collect();
-            let bans = Tensor::<2>::from_data(TensorData::new(bans, [2, vocabulary]), self.device);
-            let in_box = Tensor::<1, Int>::from_data(TensorData::new(in_box, [real]), self.device);
-            logits = logits + bans.select(0, in_box);
-        }
-        let log_p = log_softmax(logits, 1).gather(1, chosen).reshape([real]);
+        let at = Tensor::<1, Int>::from_data(TensorData::new(at, [drawn]), self.device);
+        let chosen = Tensor::<2, Int>::from_data(TensorData::new(chosen, [drawn, 1]), self.device);
+        let logits = network.decoder.logits(texts.hidden.clone().select(0, at)).div_scalar(self.temperature);
+        let log_p = log_softmax(logits, 1).gather(1, chosen).reshape([drawn]);
         let log_p = Tensor::cat(vec![log_p, Tensor::zeros([1], self.device)], 0);
         let place = Tensor::<1, Int>::from_data(TensorData::new(place, [self.answers.len() * longest]), self.device);
         log_p.select(0, place).reshape([self.answers.len(), longest])
@@ -197,7 +182,7 @@ impl AnsweredScene<'_> {
             policy: self.log_probs(network, &texts),
             sampled: in_rows(&|a, t| a.text.log_probs.get(t).copied().unwrap_or(0.0)),
             reference: table(reference),
-            mask: in_rows(&|a, t| if t < a.text.tokens.len() { 1.0 } else { 0.0 }),
+            mask: in_rows(&|a, t| f32::from(a.text.drawn.get(t).copied().unwrap_or(false))),
         };
         let advantages = Tensor::<1>::from_data(TensorData::new(advantages.to_vec(), [advantages.len()]), device);
         let (mut loss, stats) = grpo_loss(&log_probs, &advantages, &config.grpo);
@@ -278,17 +263,6 @@ mod tests {
     /// What an answer pointed at before: the second question's, once.
     const EARLIER: FocusBox = FocusBox { center: [0.5, -0.3, 0.1], size: [0.4, 0.6, 0.5] };
 
-    /// Words 9 to 15 count as digits.
-    const DIGITS: [bool; WORDS] = {
-        let mut digits = [false; WORDS];
-        let mut word = 9;
-        while word < 16 {
-            digits[word] = true;
-            word += 1;
-        }
-        digits
-    };
-
     fn tiny() -> ModelConfig {
         let nano = ModelConfig::nano(WORDS, vec!["shell".to_owned(), "box".to_owned()]);
         ModelConfig {
@@ -342,24 +316,24 @@ mod tests {
         (part, vec![row(&[2, 10, 11, 12]), row(&[2, 13, 14])])
     }
 
-    /// An answer of random words; one with a box has it third.
+    /// An answer of random words; one with a box has it third, and a word behind it that was not drawn.
     fn rollout(row: usize, length: usize, has_box: bool, width: usize, rng: &mut ChaCha8Rng) -> Rollout {
         let mut tokens: Vec<u32> = (0..length).map(|_| rng.random_range(9..WORDS as u32)).collect();
         if has_box {
             tokens[2] = SPECIAL.box_open;
-            tokens[3] = rng.random_range(9..16);
         }
         let vector = |rng: &mut ChaCha8Rng| (0..width).map(|_| rng.random_range(-0.5..0.5)).collect::<Vec<f32>>();
         let text = BranchText {
             tokens,
             log_probs: Vec::new(),
+            drawn: (0..length).map(|t| !(has_box && t == 3)).collect(),
             finished: true,
             queries: if has_box {
                 vec![BoxQuery { state: Vec::new(), earlier: vec![EARLIER; row] }]
             } else {
                 Vec::new()
             },
-            objects: if has_box { vec![InFocus { token: vector(rng), bbox: EARLIER }] } else { Vec::new() },
+            objects: if has_box { vec![InFocus { token: vector(rng), bbox: EARLIER, written: Vec::new() }] } else { Vec::new() },
         };
         Rollout { row, text, rewards: Rewards::default(), grounded: if has_box { vec![(0, row)] } else { Vec::new() } }
     }
@@ -440,7 +414,6 @@ mod tests {
                 rows,
                 answers,
                 temperature: 0.8,
-                digits: Some(&DIGITS),
                 device,
             }
         }

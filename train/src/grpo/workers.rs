@@ -22,8 +22,6 @@ pub struct Trainer<'a> {
     pub config: &'a ModelConfig,
     /// Their tokenizer.
     pub tokenizer: &'a Tokenizer,
-    /// For each token whether it is digits, where nothing else may follow `<obj>`.
-    pub digits: Option<&'a [bool]>,
     /// Device without gradients.
     pub device: &'a Device,
     /// Device with gradients.
@@ -50,7 +48,6 @@ impl Trainer<'_> {
             rows: &rolled.rows,
             answers,
             temperature: self.groups.temperature,
-            digits: self.digits,
             device,
         }
     }
@@ -128,8 +125,8 @@ impl Workers {
             .map(|(s, scene)| (scene, batch.rows.iter().filter(|r| r.scene == s).cloned().collect()))
             .collect();
         self.pools.share(&scenes, &|i, (scene, rows)| {
-            let Trainer { config, tokenizer, digits, device, .. } = *trainer;
-            let policy = Policy { network, config, tokenizer, digits, device };
+            let Trainer { config, tokenizer, device, .. } = *trainer;
+            let policy = Policy { network, config, tokenizer, device };
             let seed = seed.wrapping_add(i as u64);
             let answers = roll_out(&policy, scene, rows, &trainer.groups, &trainer.weights, trainer.similarity, seed);
             let totals: Vec<f64> = answers.iter().map(|a| a.rewards.total).collect();

@@ -20,12 +20,9 @@ const WEIGHT_BOX: f32 = 0.7;
 const WEIGHT_SCORE: f32 = 0.1;
 const WEIGHT_CONTRAST: f32 = 0.3;
 const WEIGHT_NAMING: f32 = 0.5;
-/// Weight of a label token in the reasoning, of a number in a box, of its first, and in the answer. The first number of a box counts for
-/// more than others: where `<obj>` stands the box decoder draws on the same state as the text, which forgets that a number comes next
-/// when hardly asked.
+/// Weight of a label token in the reasoning, and in the answer. The numbers of a box and `</obj>` are no labels: the box decoder writes
+/// them.
 const TOKEN_THINK: f32 = 1.0;
-const TOKEN_FIRST: f32 = 3.0;
-const TOKEN_BOX: f32 = 0.3;
 const TOKEN_ANSWER: f32 = 2.0;
 /// Weight of a shell point in the point classes' loss.
 const SHELL_WEIGHT: f32 = 0.3;
@@ -152,20 +149,15 @@ fn text_loss(
         let (mut in_box, mut in_answer) = (false, false);
         for t in row.prompt..row.tokens.len() {
             let label = row.tokens[t];
-            if label == special.answer_open {
-                in_answer = true;
+            if in_box {
+                in_box = label != special.box_close;
+                continue;
             }
-            let is_first = row.tokens[t - 1] == special.box_open;
-            let weight = match (is_first, in_box && label != special.box_close, in_answer) {
-                (true, ..) => TOKEN_FIRST,
-                (false, true, _) => TOKEN_BOX,
-                (false, false, true) => TOKEN_ANSWER,
-                (false, false, false) => TOKEN_THINK,
-            };
-            in_box = label == special.box_open || (in_box && label != special.box_close);
+            in_box = label == special.box_open;
+            in_answer |= label == special.answer_open;
             index.push(packing.at(r, t - 1) as i32);
             labels.push(label as i32);
-            weights.push(weight);
+            weights.push(if in_answer { TOKEN_ANSWER } else { TOKEN_THINK });
         }
     }
     let count = index.len();
