@@ -29,6 +29,15 @@ pub struct BranchSampling {
     pub box_open: u32,
 }
 
+/// How a text begins.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Script {
+    /// Tokens that are taken instead of drawn, in order; what the box decoder writes comes between them by itself.
+    pub tokens: Vec<u32>,
+    /// The token that may not come behind them: one draw from the odds of the others, at temperature 1.
+    pub other_than: Option<u32>,
+}
+
 /// A sampled text.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct BranchText {
@@ -47,11 +56,12 @@ pub struct BranchText {
 }
 
 /// Writes one text behind each of `prompts`, none of which is empty, after `scene`, which holds one scene and no text.
-/// `look_up` gives what each `<obj>` points at.
+/// `scripts`: how each of them begins; those that it does not reach begin freely. `look_up` gives what each `<obj>` points at.
 pub fn generate_branches(
     decoder: &Decoder,
     scene: &KvCache,
     prompts: &[Vec<u32>],
+    scripts: &[Script],
     sampling: &BranchSampling,
     device: &Device,
     look_up: &LookUp<'_>,
@@ -79,6 +89,8 @@ pub fn generate_branches(
     let mut writing: Vec<usize> = (0..prompts.len()).collect();
     // for each text, what the box decoder still has to write
     let mut due: Vec<VecDeque<u32>> = vec![VecDeque::new(); prompts.len()];
+    // for each text, how many of its tokens were drawn
+    let mut drawn = vec![0; prompts.len()];
     let mut width = longest;
     loop {
         let rows = writing.len();
@@ -98,13 +110,16 @@ pub fn generate_branches(
                 continue;
             }
             let written = due[row].pop_front();
-            let (token, log_prob) = match written {
-                Some(token) => (token, 0.0),
-                None => choose(logits, sampling.temperature, &mut rngs[row]),
+            let script = scripts.get(row).filter(|script| drawn[row] <= script.tokens.len());
+            let (token, log_prob) = match (written, script) {
+                (Some(token), _) => (token, 0.0),
+                (None, Some(script)) => follow(script, drawn[row], logits, sampling.temperature, &mut rngs[row]),
+                (None, None) => choose(logits, sampling.temperature, &mut rngs[row]),
             };
             text.tokens.push(token);
             text.log_probs.push(log_prob);
             text.drawn.push(written.is_none());
+            drawn[row] += usize::from(written.is_none());
             text.finished = token == sampling.end;
         }
         let going: Vec<usize> = (0..rows).filter(|&i| !texts[writing[i]].finished).collect();
@@ -119,6 +134,31 @@ pub fn generate_branches(
         input = writing.iter().map(|&row| texts[row].tokens.last().map_or(0, |&t| t as i32)).collect();
         width = 1;
     }
+}
+
+/// The token of `script` behind `drawn` drawn ones, at most all of its own, and its log-probability.
+fn follow(script: &Script, drawn: usize, logits: &[f32], temperature: f32, rng: &mut ChaCha8Rng) -> (u32, f32) {
+    let divisor = if temperature > 0.0 { temperature } else { 1.0 };
+    match (script.tokens.get(drawn), script.other_than) {
+        (Some(&token), _) => (token, log_probability(logits, token, divisor)),
+        (None, Some(other_than)) => {
+            let mut others = logits.to_vec();
+            if let Some(logit) = others.get_mut(other_than as usize) {
+                *logit = f32::NEG_INFINITY;
+            }
+            let (token, _) = choose(&others, 1.0, rng);
+            (token, log_probability(logits, token, 1.0))
+        }
+        (None, None) => choose(logits, temperature, rng),
+    }
+}
+
+/// Of `token` under softmax(logits / divisor).
+fn log_probability(logits: &[f32], token: u32, divisor: f32) -> f32 {
+    let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let whole: f64 = logits.iter().map(|x| f64::from((x - top) / divisor).exp()).sum();
+    let own = logits.get(token as usize).map_or(f64::NEG_INFINITY, |x| f64::from((x - top) / divisor));
+    (own - whole.ln()) as f32
 }
 
 /// What is added to the next token of each row: the object in focus. `None` while no row has one.
@@ -208,10 +248,10 @@ mod tests {
         let prompts: Vec<Vec<u32>> = (0..8).map(|i| (0..1 + i % 4).map(|k| 3 + (i + k) % 9).collect()).collect();
         // an untrained decoder writes few tokens: one that it does write stands for `<obj>`
         let plain = BranchSampling { box_open: u32::MAX, ..sampling(0.0, 0) };
-        let first = generate_branches(&decoder, &cache, &prompts, &plain, &device, &look_up);
+        let first = generate_branches(&decoder, &cache, &prompts, &[], &plain, &device, &look_up);
         let box_open = first.iter().flat_map(|t| &t.tokens).copied().find(|&t| t != END).unwrap();
         let options = BranchSampling { box_open, ..plain };
-        let together = generate_branches(&decoder, &cache, &prompts, &options, &device, &look_up);
+        let together = generate_branches(&decoder, &cache, &prompts, &[], &options, &device, &look_up);
         let mut compared = 0;
         for (prompt, text) in prompts.iter().zip(&together) {
             let options = Sampling { max_tokens: 30, deadline: None, temperature: 0.0, seed: 0, end: END, box_open };
@@ -236,8 +276,8 @@ mod tests {
     fn a_row_draws_the_same_whoever_stands_beside_it() {
         let (decoder, cache, device) = small();
         let prompts = vec![vec![3, 4, 5]; 12];
-        let all = generate_branches(&decoder, &cache, &prompts, &sampling(1.0, 7), &device, &look_up);
-        let few = generate_branches(&decoder, &cache, &prompts[..3], &sampling(1.0, 7), &device, &look_up);
+        let all = generate_branches(&decoder, &cache, &prompts, &[], &sampling(1.0, 7), &device, &look_up);
+        let few = generate_branches(&decoder, &cache, &prompts[..3], &[], &sampling(1.0, 7), &device, &look_up);
         assert_eq!(
             all.iter().take(3).map(|t| &t.tokens).collect::<Vec<_>>(),
             few.iter().map(|t| &t.tokens).collect::<Vec<_>>()
@@ -252,7 +292,7 @@ mod tests {
     fn what_the_box_decoder_writes_is_not_drawn() {
         let (decoder, cache, device) = small();
         let prompts = vec![vec![3, 4, 5]; 12];
-        let texts = generate_branches(&decoder, &cache, &prompts, &sampling(1.0, 7), &device, &look_up);
+        let texts = generate_branches(&decoder, &cache, &prompts, &[], &sampling(1.0, 7), &device, &look_up);
         let mut whole = 0;
         for text in &texts {
             for (t, _) in text.tokens.iter().enumerate().filter(|(t, token)| **token == BOX_OPEN && text.drawn[*t]) {
@@ -266,5 +306,38 @@ mod tests {
             assert!(written <= 3 * text.objects.len() && text.drawn.len() == text.tokens.len());
         }
         assert!(whole > 0);
+    }
+
+    #[test]
+    fn a_script_is_followed_and_then_left() {
+        let (decoder, cache, device) = small();
+        let prompts = vec![vec![3, 4, 5]; 40];
+        let greedy = sampling(0.0, 9);
+        let trunk = generate_branches(&decoder, &cache, &prompts[..1], &[], &greedy, &device, &look_up).remove(0);
+        let of_trunk: Vec<(u32, f32)> = (0..trunk.tokens.len())
+            .filter(|&t| trunk.drawn[t])
+            .map(|t| (trunk.tokens[t], trunk.log_probs[t]))
+            .collect();
+        let steps = of_trunk.len().min(6);
+        let scripts: Vec<Script> = (0..40)
+            .map(|i| Script {
+                tokens: of_trunk[..i % steps].iter().map(|(token, _)| *token).collect(),
+                other_than: Some(of_trunk[i % steps].0),
+            })
+            .collect();
+        let texts = generate_branches(&decoder, &cache, &prompts, &scripts, &greedy, &device, &look_up);
+        for (i, text) in texts.iter().enumerate() {
+            let drawn: Vec<usize> = (0..text.tokens.len()).filter(|&t| text.drawn[t]).collect();
+            for (&t, (token, log_prob)) in drawn.iter().zip(&of_trunk[..i % steps]) {
+                assert_eq!(text.tokens[t], *token);
+                assert!((text.log_probs[t] - log_prob).abs() < 1e-4);
+            }
+            let left = drawn[i % steps];
+            assert_ne!(text.tokens[left], of_trunk[i % steps].0);
+            let both = text.log_probs[left].exp() + of_trunk[i % steps].1.exp();
+            assert!(both < 1.0 + 1e-4, "odds of both are of one distribution: {both}");
+        }
+        let others: std::collections::BTreeSet<u32> = texts.iter().step_by(steps).map(|t| t.tokens[0]).collect();
+        assert!(others.len() > 1, "drawn, not the second likeliest alone");
     }
 }

@@ -2,6 +2,9 @@
 
 /// Added to the standard deviation.
 const EPSILON: f64 = 1e-6;
+/// Rewards of a group that lie within this count as equal: boxes around one object overlap the true one by a little more or less, and
+/// divided by their deviation such differences would weigh as much as right and wrong do.
+pub(super) const LEAST_SPREAD: f64 = 0.02;
 
 /// What a difference from the group's mean is divided by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,7 +26,7 @@ pub struct Advantages {
 }
 
 impl Advantages {
-    /// Groups whose rewards are all equal: they teach nothing.
+    /// Groups whose rewards are all equal, or nearly: they teach nothing.
     pub fn degenerate(&self) -> usize {
         self.informative.iter().filter(|informative| !**informative).count()
     }
@@ -53,7 +56,8 @@ pub fn advantages(rewards: &[f64], group: usize, spread: Spread) -> Advantages {
         let mean = rewards.iter().sum::<f64>() / count;
         let squares: f64 = rewards.iter().map(|r| (r - mean).powi(2)).sum();
         let deviation = (squares / (count - 1.0).max(1.0)).sqrt();
-        let informative = rewards.iter().any(|r| (r - rewards[0]).abs() > EPSILON);
+        let bounds = rewards.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), r| (a.min(*r), b.max(*r)));
+        let informative = bounds.1 - bounds.0 >= LEAST_SPREAD;
         let divisor = match spread {
             Spread::Deviation => deviation + EPSILON,
             Spread::None => 1.0,
@@ -84,6 +88,8 @@ mod tests {
     fn equal_rewards_teach_nothing_and_broken_ones_are_never_good() {
         let equal = advantages(&[0.7, 0.7, 0.7, 1.0, 0.0], 3, Spread::Deviation);
         assert_eq!((&equal.values[..3], equal.degenerate()), (&[0.0; 3][..], 1));
+        let nearly = advantages(&[0.7, 0.71, 0.7, 0.73], 2, Spread::Deviation);
+        assert_eq!(nearly.informative, [false, true]);
         let broken = advantages(&[f64::NAN, 0.5, 1.0], 3, Spread::Deviation);
         assert!(broken.values[0] == broken.values[1] && broken.values[0] < 0.0 && broken.values[2] > 0.0);
         assert_eq!(advantages(&[f64::NAN, f64::INFINITY], 2, Spread::None).values, [0.0, 0.0]);

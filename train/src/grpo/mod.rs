@@ -11,6 +11,6 @@ mod workers;
 
 pub use advantage::{Advantages, Spread, advantages};
 pub use loss::{GrpoConfig, GrpoStats, Normalisation, TokenLogProbs, grpo_loss};
-pub use rollout::{GroupConfig, Policy, Rollout, roll_out};
+pub use rollout::{Asked, Draw, GroupConfig, Lesson, Policy, Rollout, branch_out, roll_out};
 pub use run::{GrpoArgs, run};
 pub use update::{AnsweredScene, Update, UpdateConfig};

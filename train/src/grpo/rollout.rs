@@ -1,12 +1,18 @@
-//! One scene and questions about it in, a group of sampled and rewarded answers to each out.
+//! One scene and questions about it in, a group of rewarded answers to each out, and how good the tokens were that were drawn.
 
 use burn::tensor::Device;
+use rand::SeedableRng;
+use rand::distr::Distribution;
+use rand::distr::weighted::WeightedIndex;
+use rand_chacha::ChaCha8Rng;
+use vantage_model::decoder::KvCache;
 use vantage_model::{
-    BoxQuery, BranchSampling, BranchText, ModelConfig, Network, PointSample, SceneInput, SpecialTokens, Tokenizer,
-    ViewInput, generate_branches, grammar, objects_in_focus, world_boxes,
+    BoxQuery, BranchSampling, BranchText, ModelConfig, Network, PaddedPoints, PointSample, SceneInput, Script,
+    SpecialTokens, Tokenizer, ViewInput, generate_branches, grammar, objects_in_focus, world_boxes,
 };
 use vantage_scene::OrientedBox;
 
+use super::advantage::{LEAST_SPREAD, Spread, advantages};
 use crate::dataset::{ScenePart, TextRow};
 use crate::metrics::match_boxes;
 use crate::rewards::{Expected, RewardWeights, Rewards, Similarity, Written, reward};
@@ -20,6 +26,8 @@ pub struct GroupConfig {
     pub max_tokens: usize,
     /// Of the sampling; the policy is softmax(logits / temperature).
     pub temperature: f32,
+    /// Whether a group is the likeliest answer and others that leave it at one token ([`branch_out`]).
+    pub branches: bool,
 }
 
 /// A sampled answer.
@@ -48,82 +56,215 @@ pub struct Policy<'a> {
     pub device: &'a Device,
 }
 
-/// Samples `groups.group` answers to each of `rows`, which are questions about `scene`, a group's answers adjacent.
-pub fn roll_out(
-    policy: &Policy<'_>,
-    scene: &ScenePart,
-    rows: &[TextRow],
-    groups: &GroupConfig,
-    weights: &RewardWeights,
-    similarity: Option<&Similarity>,
-    seed: u64,
-) -> Vec<Rollout> {
-    let Policy { network, config, tokenizer, device, .. } = *policy;
-    let special: &SpecialTokens = tokenizer.special();
-    let views: Vec<&ViewInput> = scene.views.iter().collect();
-    let input = [SceneInput { points: &scene.points, bounds: &scene.bounds, views: &views }];
-    let samples: [&PointSample; 1] = [&scene.points];
-    let (plan, points) = network.encode_points(&samples, config, device);
-    let features = (!views.is_empty()).then(|| network.encode_views(&views, config, device));
-    let features = features.as_ref().map(|(image, depth)| (image, depth));
-    let (tokens, lengths) = network.scene_tokens(&input, &plan, &points, features, device);
-    let padded = network.padded_points(&input, &plan, &points, device);
-    let read = network.read_scenes(tokens, &lengths, 0);
-    let prompts: Vec<Vec<u32>> =
-        rows.iter().flat_map(|row| std::iter::repeat_n(row.tokens[..row.prompt].to_vec(), groups.group)).collect();
-    let sampling = BranchSampling {
-        max_tokens: groups.max_tokens,
-        temperature: groups.temperature,
-        seed,
-        end: special.end,
-        box_open: special.box_open,
-    };
-    let texts = generate_branches(&network.decoder, &read, &prompts, &sampling, device, &|queries| {
-        objects_in_focus(network, queries, &padded, &scene.bounds, tokenizer)
-    });
+/// A token that was drawn.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Draw {
+    /// Index of the answer in which it was drawn.
+    pub answer: usize,
+    /// Its place among the answer's tokens.
+    pub place: usize,
+    /// What was drawn there; not what the answer has there, where another was tried.
+    pub token: u32,
+    /// Its log-probability then.
+    pub log_prob: f32,
+}
 
-    // the answers' boxes of all texts at once
-    let parsed: Vec<Option<grammar::Parsed>> = texts.iter().map(|text| parsed(tokenizer, text)).collect();
-    let of_answers: Vec<std::ops::Range<usize>> = texts
-        .iter()
-        .zip(&parsed)
-        .map(|(text, parsed)| {
-            let boxes = parsed.as_ref().map_or(0, |p| p.answer_boxes().len());
-            text.queries.len().saturating_sub(boxes)..text.queries.len()
+/// Answers to the questions of a scene, and what their rewards say of the tokens that were drawn.
+#[derive(Debug, Clone, Default)]
+pub struct Lesson {
+    /// The answers, a question's adjacent.
+    pub answers: Vec<Rollout>,
+    /// Draws that share an advantage: all of an answer, or a single one.
+    pub draws: Vec<Vec<Draw>>,
+    /// How much better than expected each of them turned out.
+    pub advantages: Vec<f32>,
+    /// Questions.
+    pub questions: usize,
+    /// Those of which the rewards say nothing.
+    pub degenerate: usize,
+}
+
+/// Samples `groups.group` answers to each of `rows`, which are questions about `scene`; what an answer earned beyond the others to the
+/// same question is the advantage of all its tokens.
+pub fn roll_out(asked: &Asked<'_>, groups: &GroupConfig, spread: Spread, seed: u64) -> Lesson {
+    let rows: Vec<usize> = (0..asked.rows.len()).flat_map(|row| std::iter::repeat_n(row, groups.group)).collect();
+    let answers = asked.answers(&rows, &[], groups.temperature, seed);
+    let totals: Vec<f64> = answers.iter().map(|a| a.rewards.total).collect();
+    let group = groups.group.max(1);
+    let advantages = advantages(&totals, group, spread);
+    let mut lesson = Lesson { questions: asked.rows.len(), degenerate: advantages.degenerate(), ..Lesson::default() };
+    for (i, answer) in answers.iter().enumerate().filter(|(i, _)| advantages.informative[i / group]) {
+        lesson.draws.push(draws(i, &answer.text).collect());
+        lesson.advantages.push(advantages.values[i]);
+    }
+    lesson.answers = answers;
+    lesson
+}
+
+/// Writes the likeliest answer to each of `rows`, and beside it `groups.group - 1` that leave it at one token and take the likeliest
+/// ones again behind it. So it is known what that token alone is worth.
+///
+/// A step is left as often as the policy at temperature 1 would leave it there. With p the odds of its tokens, a the likeliest and
+/// R(b) what the answer earns that takes b, the gradient of the expected reward of leaving at most one step is the sum over steps of
+/// sum_b p(b) (R(b) - R(a)) grad log p(b). Here a step is drawn by its share of Z, the sum of all 1 - p(a), and b by
+/// p(b) / (1 - p(a)), so that Z (R(b) - R(a)) is the advantage of the draw, without bias.
+pub fn branch_out(asked: &Asked<'_>, groups: &GroupConfig, seed: u64) -> Lesson {
+    let rows: Vec<usize> = (0..asked.rows.len()).collect();
+    let answers = asked.answers(&rows, &[], 0.0, seed);
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let (mut left, mut scripts, mut weights) = (Vec::new(), Vec::new(), Vec::new());
+    for (i, answer) in answers.iter().enumerate() {
+        let steps: Vec<Draw> = draws(i, &answer.text).collect();
+        let odds: Vec<f64> = steps.iter().map(|step| (-f64::from(step.log_prob).exp_m1()).max(0.0)).collect();
+        let sum: f64 = odds.iter().sum();
+        // a policy that never leaves its answer cannot be told more
+        let Ok(choice) = WeightedIndex::new(&odds) else { continue };
+        for _ in 1..groups.group {
+            let step = choice.sample(&mut rng);
+            let tokens = steps[..step].iter().map(|step| step.token).collect();
+            scripts.push(Script { tokens, other_than: Some(steps[step].token) });
+            left.push(steps[step]);
+            weights.push(sum);
+        }
+    }
+    let rows: Vec<usize> = left.iter().map(|step| answers[step.answer].row).collect();
+    let others = asked.answers(&rows, &scripts, 0.0, seed);
+    let mut lesson = Lesson { questions: asked.rows.len(), ..Lesson::default() };
+    let mut told = vec![false; answers.len()];
+    for ((step, other), weight) in left.into_iter().zip(&others).zip(weights) {
+        let (Some(&token), Some(&log_prob)) = (other.text.tokens.get(step.place), other.text.log_probs.get(step.place))
+        else {
+            continue;
+        };
+        let gain = other.rewards.total - answers[step.answer].rewards.total;
+        let tells = gain.is_finite() && gain.abs() >= LEAST_SPREAD;
+        told[step.answer] |= tells;
+        lesson.draws.push(vec![Draw { token, log_prob, ..step }]);
+        lesson.advantages.push(if tells { (weight * gain) as f32 } else { 0.0 });
+    }
+    lesson.degenerate = told.iter().filter(|told| !**told).count();
+    lesson.answers = answers;
+    lesson
+}
+
+/// The tokens of `text`, the answer of index `answer`, that were drawn.
+pub(super) fn draws(answer: usize, text: &BranchText) -> impl Iterator<Item = Draw> {
+    let all = text.tokens.iter().zip(&text.log_probs).zip(&text.drawn).enumerate();
+    all.filter(|(_, (_, drawn))| **drawn).map(move |(place, ((&token, &log_prob), _))| Draw {
+        answer,
+        place,
+        token,
+        log_prob,
+    })
+}
+
+/// A scene that the policy has read, and questions about it.
+pub struct Asked<'a> {
+    policy: &'a Policy<'a>,
+    scene: &'a ScenePart,
+    rows: &'a [TextRow],
+    /// Most tokens of an answer.
+    max_tokens: usize,
+    weights: &'a RewardWeights,
+    similarity: Option<&'a Similarity>,
+    padded: PaddedPoints,
+    read: KvCache,
+}
+
+impl<'a> Asked<'a> {
+    /// Reads `scene`; answers to `rows` will have `max_tokens` at most.
+    pub fn new(
+        policy: &'a Policy<'a>,
+        (scene, rows): (&'a ScenePart, &'a [TextRow]),
+        max_tokens: usize,
+        weights: &'a RewardWeights,
+        similarity: Option<&'a Similarity>,
+    ) -> Self {
+        let Policy { network, config, device, .. } = *policy;
+        let views: Vec<&ViewInput> = scene.views.iter().collect();
+        let input = [SceneInput { points: &scene.points, bounds: &scene.bounds, views: &views }];
+        let samples: [&PointSample; 1] = [&scene.points];
+        let (plan, points) = network.encode_points(&samples, config, device);
+        let features = (!views.is_empty()).then(|| network.encode_views(&views, config, device));
+        let features = features.as_ref().map(|(image, depth)| (image, depth));
+        let (tokens, lengths) = network.scene_tokens(&input, &plan, &points, features, device);
+        let padded = network.padded_points(&input, &plan, &points, device);
+        let read = network.read_scenes(tokens, &lengths, 0);
+        Self { policy, scene, rows, max_tokens, weights, similarity, padded, read }
+    }
+
+    /// Writes and rewards an answer to each of `rows`, indices of questions, as `scripts` begin them.
+    fn answers(&self, rows: &[usize], scripts: &[Script], temperature: f32, seed: u64) -> Vec<Rollout> {
+        let Self { policy, scene, padded, .. } = self;
+        let Policy { network, tokenizer, device, .. } = **policy;
+        let special: &SpecialTokens = tokenizer.special();
+        let prompt = |row: &TextRow| row.tokens[..row.prompt].to_vec();
+        let prompts: Vec<Vec<u32>> = rows.iter().map(|&row| prompt(&self.rows[row])).collect();
+        let sampling = BranchSampling {
+            max_tokens: self.max_tokens,
+            temperature,
+            seed,
+            end: special.end,
+            box_open: special.box_open,
+        };
+        let texts = generate_branches(&network.decoder, &self.read, &prompts, scripts, &sampling, device, &|queries| {
+            objects_in_focus(network, queries, padded, &scene.bounds, tokenizer)
+        });
+
+        // the answers' boxes of all texts at once
+        let parsed: Vec<Option<grammar::Parsed>> = texts.iter().map(|text| parsed(tokenizer, text)).collect();
+        let of_answers: Vec<std::ops::Range<usize>> = texts
+            .iter()
+            .zip(&parsed)
+            .map(|(text, parsed)| {
+                let boxes = parsed.as_ref().map_or(0, |p| p.answer_boxes().len());
+                text.queries.len().saturating_sub(boxes)..text.queries.len()
+            })
+            .collect();
+        let queries: Vec<BoxQuery> = texts
+            .iter()
+            .zip(&of_answers)
+            .flat_map(|(text, of_answer)| text.queries[of_answer.clone()].iter().cloned())
+            .collect();
+        let mut boxes = world_boxes(network, &scene.bounds, &scene.points, padded, &queries).into_iter();
+        let all = texts.into_iter().zip(parsed).zip(of_answers).zip(rows);
+        all.map(|(((text, parsed), of_answer), &row)| {
+            let found: Vec<OrientedBox> = boxes.by_ref().take(of_answer.len()).map(|(bbox, _)| bbox).collect();
+            self.rewarded(row, text, parsed.as_ref(), &found, of_answer.start)
         })
-        .collect();
-    let queries: Vec<BoxQuery> = texts
-        .iter()
-        .zip(&of_answers)
-        .flat_map(|(text, of_answer)| text.queries[of_answer.clone()].iter().cloned())
-        .collect();
-    let mut boxes = world_boxes(network, &scene.bounds, &scene.points, &padded, &queries).into_iter();
-    let mut out = Vec::with_capacity(texts.len());
-    for (i, ((text, parsed), of_answer)) in texts.into_iter().zip(parsed).zip(of_answers).enumerate() {
-        let row = i / groups.group.max(1);
-        let found: Vec<OrientedBox> = boxes.by_ref().take(of_answer.len()).map(|(bbox, _)| bbox).collect();
-        let targets = rows[row].targets.as_deref();
-        let truth: Vec<OrientedBox> = targets.unwrap_or(&[]).iter().map(|&o| scene.boxes[o]).collect();
-        let answer = parsed.as_ref().map(grammar::Parsed::answer_text);
-        let expected = Expected { answers: &rows[row].answers, boxes: targets.map(|_| truth.as_slice()) };
+        .collect()
+    }
+
+    /// `text` with its rewards; `found` are the boxes of its answer, which are those of its `<obj>` from `first` on.
+    fn rewarded(
+        &self,
+        row: usize,
+        text: BranchText,
+        parsed: Option<&grammar::Parsed>,
+        found: &[OrientedBox],
+        first: usize,
+    ) -> Rollout {
+        let targets = self.rows[row].targets.as_deref();
+        let truth: Vec<OrientedBox> = targets.unwrap_or(&[]).iter().map(|&o| self.scene.boxes[o]).collect();
+        let answer = parsed.map(grammar::Parsed::answer_text);
+        let expected = Expected { answers: &self.rows[row].answers, boxes: targets.map(|_| truth.as_slice()) };
         let written = Written {
             answer: answer.as_deref(),
-            boxes: &found,
+            boxes: found,
             tokens: text.tokens.len(),
-            most_tokens: groups.max_tokens,
+            most_tokens: self.max_tokens,
         };
-        let rewards = reward(&expected, &written, weights, similarity);
-        let mut grounded: Vec<(usize, usize)> = match_boxes(&found, &truth)
+        let rewards = reward(&expected, &written, self.weights, self.similarity);
+        let mut grounded: Vec<(usize, usize)> = match_boxes(found, &truth)
             .pairs
             .iter()
-            .map(|&(box_, object, _)| (of_answer.start + box_, targets.map_or(0, |t| t[object])))
+            .map(|&(box_, object, _)| (first + box_, targets.map_or(0, |t| t[object])))
             .collect();
         if let (true, false, Some(&object)) = (grounded.is_empty(), found.is_empty(), targets.and_then(|t| t.first())) {
-            grounded.push((of_answer.start, object));
+            grounded.push((first, object));
         }
-        out.push(Rollout { row, text, rewards, grounded });
+        Rollout { row, text, rewards, grounded }
     }
-    out
 }
 
 /// The text as users get it; `None` when it left the grammar or did not come to its end.

@@ -94,13 +94,17 @@ pub struct GrpoArgs {
     /// Tasks with their shares, such as `qa=6,grounding=7`; or `all`, each by its own.
     #[arg(long, default_value = "all")]
     pub tasks: TaskMix,
+    /// Instead of drawing whole answers: the likeliest one, and `--group` less one that leave it at one token drawn from the policy and
+    /// take the likeliest again behind it. What they earn more or less is the advantage of that token alone.
+    #[arg(long)]
+    pub branches: bool,
     /// Temperature of the sampling.
     #[arg(long, default_value_t = 1.0)]
     pub temperature: f32,
     /// Highest learning rate.
     #[arg(long, default_value_t = 1e-4)]
     pub learning_rate: f64,
-    /// Weight of the divergence from the reference.
+    /// Weight of the divergence from the reference; with 0 the reference is not asked, and a step is shorter.
     #[arg(long, default_value_t = 0.02)]
     pub beta: f32,
     /// How far the ratio may fall below 1.
@@ -168,6 +172,11 @@ impl GrpoArgs {
             "--freeze-encoders and --refine-views exclude each other: what chooses views is frozen too"
         );
         ensure!(self.group > 1, "--group must be at least 2: an answer is compared with others to the same question");
+        ensure!(!(self.branches && self.refine_views), "--branches and --refine-views exclude each other");
+        ensure!(
+            !self.branches || self.temperature == 1.0,
+            "--branches leaves an answer by the odds at temperature 1; leave --temperature out"
+        );
         ensure!(self.temperature > 0.0 && self.temperature.is_finite(), "--temperature must be above 0");
         check_time_and_rate(self.minutes, self.learning_rate)?;
         let training_rooms = (FIRST_VALIDATION_SEED - FIRST_TRAINING_SEED) as usize;
@@ -206,6 +215,7 @@ impl GrpoArgs {
             ("refine-views", self.refine_views.to_string()),
             ("max-tokens", self.max_tokens.to_string()),
             ("tasks", self.tasks.to_string()),
+            ("branches", self.branches.to_string()),
             ("temperature", self.temperature.to_string()),
             ("learning-rate", self.learning_rate.to_string()),
             ("beta", self.beta.to_string()),
@@ -272,7 +282,12 @@ pub fn run(args: &GrpoArgs) -> Result<()> {
         tokenizer: &tokenizer,
         device: &device,
         autodiff: &autodiff,
-        groups: GroupConfig { group: args.group, max_tokens: args.max_tokens, temperature: args.temperature },
+        groups: GroupConfig {
+            group: args.group,
+            max_tokens: args.max_tokens,
+            temperature: args.temperature,
+            branches: args.branches,
+        },
         weights: args.rewards,
         similarity: (args.rewards.semantic > 0.0).then_some(&similarity),
         spread: if args.normalise == NormaliseBy::Constant { Spread::None } else { Spread::Deviation },
@@ -307,7 +322,7 @@ pub fn run(args: &GrpoArgs) -> Result<()> {
             }
             rolled.extend(workers.roll_out(&trainer, &policy, &batch, seed)?);
             batches.push(batch);
-            let (all, degenerate) = groups_of(&rolled, args.group);
+            let (all, degenerate) = groups_of(&rolled);
             if 2 * (all - degenerate) >= args.scenes * args.questions * sets {
                 break;
             }
@@ -349,7 +364,7 @@ pub fn run(args: &GrpoArgs) -> Result<()> {
         }
         state.step = step + 1;
         state.seconds = before + start.elapsed().as_secs_f64();
-        let line = format!("{},{anchored:.4},{view_spread:.4}", log_line(&rolled, args.group, done));
+        let line = format!("{},{anchored:.4},{view_spread:.4}", log_line(&rolled, done));
         writeln!(log, "{},{:.1},{rate:.7},{line}", state.step, state.seconds)?;
         bar.set_position(state.step as u64);
         bar.set_message(line);
@@ -371,19 +386,19 @@ const LOG_HEADER: &str = "step,seconds,rate,norm,loss,reward,format,perception,s
                           groups,degenerate,clipped,divergence,ratio,overlap,anchor,view_spread";
 
 /// Groups, and those with equal rewards.
-fn groups_of(rolled: &[Rolled], group: usize) -> (usize, usize) {
-    let all = rolled.iter().map(|r| r.rows.len()).sum();
-    (all, rolled.iter().map(|r| r.degenerate(group)).sum())
+fn groups_of(rolled: &[Rolled]) -> (usize, usize) {
+    let lessons = || rolled.iter().map(|r| &r.lesson);
+    (lessons().map(|l| l.questions).sum(), lessons().map(|l| l.degenerate).sum())
 }
 
-fn log_line(rolled: &[Rolled], group: usize, done: Option<(f32, UpdateSums)>) -> String {
-    let rewards: Vec<&Rewards> = rolled.iter().flat_map(|r| &r.answers).map(|a| &a.rewards).collect();
+fn log_line(rolled: &[Rolled], done: Option<(f32, UpdateSums)>) -> String {
+    let rewards: Vec<&Rewards> = rolled.iter().flat_map(|r| &r.lesson.answers).map(|a| &a.rewards).collect();
     let mean = |of: &dyn Fn(&Rewards) -> Option<f64>| {
         let values: Vec<f64> = rewards.iter().filter_map(|r| of(r)).collect();
         values.iter().sum::<f64>() / values.len().max(1) as f64
     };
-    let tokens: usize = rolled.iter().flat_map(|r| &r.answers).map(|a| a.text.tokens.len()).sum();
-    let (all, degenerate) = groups_of(rolled, group);
+    let tokens: usize = rolled.iter().flat_map(|r| &r.lesson.answers).map(|a| a.text.tokens.len()).sum();
+    let (all, degenerate) = groups_of(rolled);
     let (norm, sums) = done.unwrap_or_default();
     let scenes = sums.scenes.max(1) as f32;
     let rewards_line = [

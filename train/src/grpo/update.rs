@@ -5,6 +5,8 @@
 //! computes from w. The second needs no estimate: it is the gradient of the share of attention that falls on the true object,
 //! the expected hit of a point drawn from it, and of the overlap of the box with the true one.
 
+use std::collections::BTreeSet;
+
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use vantage_model::decoder::{Branches, KvCache};
@@ -14,9 +16,12 @@ use vantage_model::{
 };
 
 use super::loss::{GrpoConfig, GrpoStats, TokenLogProbs, grpo_loss};
-use super::rollout::Rollout;
+use super::rollout::{Draw, Rollout};
 use crate::dataset::{ScenePart, TextRow};
 use crate::sft::{box_target, overlap_of};
+
+/// Groups of answers of like length that are read together: a few long answers then do not pad all others.
+const LENGTHS: usize = 4;
 
 /// What the loss is made of.
 #[derive(Debug, Clone, Copy)]
@@ -45,12 +50,10 @@ struct ReadScene {
 
 /// Hidden states of all tokens of the answers, and where they stand.
 struct ReadTexts {
-    /// `[answers * tokens, d_model]`.
+    /// `[tokens, d_model]`.
     hidden: Tensor<2>,
-    /// Tokens a row of `hidden`.
-    tokens: usize,
-    /// Tokens of the longest prompt, at which all texts begin.
-    prompt: usize,
+    /// For each answer that was read, the row of its first token.
+    starts: Vec<Option<usize>>,
 }
 
 /// Answers to questions about one scene, and what they are read with.
@@ -63,8 +66,10 @@ pub struct AnsweredScene<'a> {
     pub scene: &'a ScenePart,
     /// Its questions.
     pub rows: &'a [TextRow],
-    /// Answers to some of them.
-    pub answers: &'a [&'a Rollout],
+    /// Answers to them.
+    pub answers: &'a [Rollout],
+    /// Tokens that were drawn in these, those that share an advantage together.
+    pub draws: &'a [Vec<Draw>],
     /// Of the sampling.
     pub temperature: f32,
     /// Where the network is that reads.
@@ -91,24 +96,39 @@ impl AnsweredScene<'_> {
         ReadScene { kv: network.read_scenes(tokens, &lengths, 0), padded }
     }
 
-    /// Tokens of the longest prompt and the longest answer.
-    fn lengths(&self) -> (usize, usize) {
-        let prompt = self.answers.iter().map(|a| self.rows[a.row].prompt).max().unwrap_or(0);
-        let answer = self.answers.iter().map(|a| a.text.tokens.len()).max().unwrap_or(0);
-        (prompt, answer)
+    /// Reads the answers in which a token was drawn behind their prompts, those of like length together.
+    fn read(&self, network: &Network, kv: &KvCache) -> ReadTexts {
+        let drawn_in: BTreeSet<usize> = self.draws.iter().flatten().map(|draw| draw.answer).collect();
+        let mut order: Vec<usize> = drawn_in.into_iter().collect();
+        order.sort_by_key(|&i| self.answers[i].text.tokens.len());
+        let mut starts = vec![None; self.answers.len()];
+        let (mut read, mut rows) = (Vec::new(), 0);
+        for together in order.chunks(order.len().div_ceil(LENGTHS).max(1)) {
+            let answers: Vec<&Rollout> = together.iter().map(|&i| &self.answers[i]).collect();
+            let (hidden, first) = self.read_together(network, kv, &answers);
+            let [_, tokens, d] = hidden.dims();
+            for (row, &i) in together.iter().enumerate() {
+                starts[i] = Some(rows + row * tokens + first);
+            }
+            rows += together.len() * tokens;
+            read.push(hidden.reshape([together.len() * tokens, d]));
+        }
+        ReadTexts { hidden: Tensor::cat(read, 0), starts }
     }
 
-    /// Reads all answers behind their prompts, with the objects in focus as they were when the text was written.
-    fn read(&self, network: &Network, kv: &KvCache) -> ReadTexts {
-        let (prompt, longest) = self.lengths();
+    /// Reads `answers`, with the objects in focus as they were when the text was written: `[answers, tokens, d_model]`, and the token at
+    /// which all of them begin.
+    fn read_together(&self, network: &Network, kv: &KvCache, answers: &[&Rollout]) -> (Tensor<3>, usize) {
+        let prompt = answers.iter().map(|a| self.rows[a.row].prompt).max().unwrap_or(0);
+        let longest = answers.iter().map(|a| a.text.tokens.len()).max().unwrap_or(0);
         // the last token is never read
         let tokens = prompt + longest.saturating_sub(1);
-        let width = self.answers.iter().flat_map(|a| a.text.objects.first()).map(|o| o.token.len()).next().unwrap_or(1);
-        let mut ids = vec![self.special.pad as i32; self.answers.len() * tokens];
+        let width = answers.iter().flat_map(|a| a.text.objects.first()).map(|o| o.token.len()).next().unwrap_or(1);
+        let mut ids = vec![self.special.pad as i32; answers.len() * tokens];
         // row 0: nothing in focus
         let mut objects = vec![0.0f32; width];
-        let mut focus = vec![0i32; self.answers.len() * tokens];
-        for (i, answer) in self.answers.iter().enumerate() {
+        let mut focus = vec![0i32; answers.len() * tokens];
+        for (i, answer) in answers.iter().enumerate() {
             let own = &self.rows[answer.row].tokens[..self.rows[answer.row].prompt];
             let start = i * tokens + prompt;
             for (slot, &token) in ids[start - own.len()..start].iter_mut().zip(own) {
@@ -123,68 +143,86 @@ impl AnsweredScene<'_> {
                 seen += i32::from(token == self.special.box_open);
             }
         }
-        let count = self.answers.len() * tokens;
-        let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [self.answers.len(), tokens]), self.device);
+        let count = answers.len() * tokens;
+        let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [answers.len(), tokens]), self.device);
         let added = (objects.len() > width).then(|| {
             let shape = [objects.len() / width, width];
             let table = Tensor::<2>::from_data(TensorData::new(objects, shape), self.device);
             let focus = Tensor::<1, Int>::from_data(TensorData::new(focus, [count]), self.device);
-            table.select(0, focus).reshape([self.answers.len(), tokens, width])
+            table.select(0, focus).reshape([answers.len(), tokens, width])
         });
-        let pads = self.answers.iter().map(|a| prompt - self.rows[a.row].prompt).collect();
+        let pads = answers.iter().map(|a| prompt - self.rows[a.row].prompt).collect();
         let mut branches = Branches::new(kv, pads, 0);
-        let hidden = network.decoder.read_branches(ids, added, &mut branches);
-        let d = hidden.dims()[2];
-        ReadTexts { hidden: hidden.reshape([count, d]), tokens, prompt }
+        (network.decoder.read_branches(ids, added, &mut branches), prompt)
     }
 
-    /// Log-probabilities of the tokens that were drawn, `[answers, longest]`; 0 for others and behind an answer's end.
-    fn log_probs(&self, network: &Network, texts: &ReadTexts) -> Tensor<2> {
-        let (_, longest) = self.lengths();
-        let (mut at, mut chosen) = (Vec::new(), Vec::new());
-        let drawn: usize = self.answers.iter().flat_map(|a| &a.text.drawn).filter(|drawn| **drawn).count();
-        // all others take what is added last
-        let mut place = vec![drawn as i32; self.answers.len() * longest];
-        for (i, answer) in self.answers.iter().enumerate() {
-            for (t, &token) in answer.text.tokens.iter().enumerate().filter(|(t, _)| answer.text.drawn[*t]) {
-                place[i * longest + t] = at.len() as i32;
-                at.push((i * texts.tokens + texts.prompt + t - 1) as i32);
-                chosen.push(token as i32);
+    /// Most draws that share an advantage.
+    fn most(&self) -> usize {
+        self.draws.iter().map(Vec::len).max().unwrap_or(0)
+    }
+
+    /// `value` of every draw, `[draws that share an advantage, most]`; 0 where there is none.
+    fn of_draws(&self, value: impl Fn(&Draw) -> f32) -> Tensor<2> {
+        let most = self.most();
+        let mut flat = vec![0.0; self.draws.len() * most];
+        for (i, together) in self.draws.iter().enumerate() {
+            for (slot, draw) in flat[i * most..].iter_mut().zip(together) {
+                *slot = value(draw);
             }
         }
-        let at = Tensor::<1, Int>::from_data(TensorData::new(at, [drawn]), self.device);
-        let chosen = Tensor::<2, Int>::from_data(TensorData::new(chosen, [drawn, 1]), self.device);
-        let logits = network.decoder.logits(texts.hidden.clone().select(0, at)).div_scalar(self.temperature);
-        let log_p = log_softmax(logits, 1).gather(1, chosen).reshape([drawn]);
-        let log_p = Tensor::cat(vec![log_p, Tensor::zeros([1], self.device)], 0);
-        let place = Tensor::<1, Int>::from_data(TensorData::new(place, [self.answers.len() * longest]), self.device);
-        log_p.select(0, place).reshape([self.answers.len(), longest])
+        Tensor::from_data(TensorData::new(flat, [self.draws.len(), most]), self.device)
     }
 
-    /// Log-probabilities of the answers' tokens under `network`, `[answers, longest]` row by row, without gradients.
+    /// Log-probabilities of what was drawn, as [`Self::of_draws`] has it.
+    fn log_probs(&self, network: &Network, texts: &ReadTexts) -> Tensor<2> {
+        let most = self.most();
+        let (mut at, mut chosen) = (Vec::new(), Vec::new());
+        let count: usize = self.draws.iter().map(Vec::len).sum();
+        // where there is no draw stands what is added last
+        let mut place = vec![count as i32; self.draws.len() * most];
+        for (i, together) in self.draws.iter().enumerate() {
+            for (k, draw) in together.iter().enumerate() {
+                let start = texts.starts[draw.answer].unwrap_or(0);
+                place[i * most + k] = at.len() as i32;
+                at.push((start + draw.place).saturating_sub(1) as i32);
+                chosen.push(draw.token as i32);
+            }
+        }
+        let at = Tensor::<1, Int>::from_data(TensorData::new(at, [count]), self.device);
+        let chosen = Tensor::<2, Int>::from_data(TensorData::new(chosen, [count, 1]), self.device);
+        let logits = network.decoder.logits(texts.hidden.clone().select(0, at)).div_scalar(self.temperature);
+        let log_p = log_softmax(logits, 1).gather(1, chosen).reshape([count]);
+        let log_p = Tensor::cat(vec![log_p, Tensor::zeros([1], self.device)], 0);
+        let place = Tensor::<1, Int>::from_data(TensorData::new(place, [self.draws.len() * most]), self.device);
+        log_p.select(0, place).reshape([self.draws.len(), most])
+    }
+
+    /// Log-probabilities of the draws under `network`, `[draws that share an advantage, most]` row by row, without gradients.
     pub fn reference_log_probs(&self, network: &Network) -> Vec<f32> {
         let texts = self.read(network, &self.read_scene(network).kv);
         self.log_probs(network, &texts).into_data().iter::<f32>().collect()
     }
 
-    /// The loss of the answers with their `advantages`, one each, and `reference` from [`Self::reference_log_probs`]. `network`
-    /// carries gradients.
-    pub fn update(&self, network: &Network, advantages: &[f32], reference: Vec<f32>, config: &UpdateConfig) -> Update {
-        let (answers, device) = (self.answers, self.device);
-        let (_, longest) = self.lengths();
-        let table = |flat: Vec<f32>| Tensor::<2>::from_data(TensorData::new(flat, [answers.len(), longest]), device);
-        let in_rows = |value: &dyn Fn(&Rollout, usize) -> f32| {
-            table(answers.iter().flat_map(|a| (0..longest).map(move |t| (a, t))).map(|(a, t)| value(a, t)).collect())
-        };
+    /// The loss of what was drawn with `advantages`, one for those that share one, and `reference` from [`Self::reference_log_probs`]; without one, the
+    /// policy that sampled the answers is the reference. `network` carries gradients.
+    pub fn update(
+        &self,
+        network: &Network,
+        advantages: &[f32],
+        reference: Option<Vec<f32>>,
+        config: &UpdateConfig,
+    ) -> Update {
         let scene = self.read_scene(network);
         let texts = self.read(network, &scene.kv);
+        let sampled = self.of_draws(|draw| draw.log_prob);
+        let table = |flat: Vec<f32>| Tensor::from_data(TensorData::new(flat, sampled.dims()), self.device);
         let log_probs = TokenLogProbs {
             policy: self.log_probs(network, &texts),
-            sampled: in_rows(&|a, t| a.text.log_probs.get(t).copied().unwrap_or(0.0)),
-            reference: table(reference),
-            mask: in_rows(&|a, t| f32::from(a.text.drawn.get(t).copied().unwrap_or(false))),
+            reference: reference.map_or_else(|| sampled.clone(), table),
+            sampled,
+            mask: self.of_draws(|_| 1.0),
         };
-        let advantages = Tensor::<1>::from_data(TensorData::new(advantages.to_vec(), [advantages.len()]), device);
+        let advantages = Tensor::<1>::from_data(TensorData::new(advantages.to_vec(), [advantages.len()]), self.device);
         let (mut loss, stats) = grpo_loss(&log_probs, &advantages, &config.grpo);
         let mut overlap = None;
         if config.grounding > 0.0
@@ -202,12 +240,13 @@ impl AnsweredScene<'_> {
         let points = padded.features.dims()[1];
         let (mut at, mut center, mut log_size, mut own) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut earlier: Vec<&[FocusBox]> = Vec::new();
-        for (i, answer) in self.answers.iter().enumerate() {
+        for (answer, start) in self.answers.iter().zip(&texts.starts) {
+            let Some(start) = start else { continue };
             let opens: Vec<usize> =
                 (0..answer.text.tokens.len()).filter(|&t| answer.text.tokens[t] == self.special.box_open).collect();
             for &(nth, object) in &answer.grounded {
                 let Some(&t) = opens.get(nth) else { continue };
-                at.push((i * texts.tokens + texts.prompt + t) as i32);
+                at.push((start + t) as i32);
                 earlier.push(answer.text.queries.get(nth).map_or(&[][..], |query| &query.earlier));
                 let (c, s) = box_target(&scene.boxes[object], &scene.bounds);
                 center.extend(c);
@@ -233,6 +272,7 @@ impl AnsweredScene<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rollout::draws;
     use super::*;
     use crate::grpo::Normalisation;
     use crate::rewards::Rewards;
@@ -325,7 +365,7 @@ mod tests {
         let vector = |rng: &mut ChaCha8Rng| (0..width).map(|_| rng.random_range(-0.5..0.5)).collect::<Vec<f32>>();
         let text = BranchText {
             tokens,
-            log_probs: Vec::new(),
+            log_probs: vec![0.0; length],
             drawn: (0..length).map(|t| !(has_box && t == 3)).collect(),
             finished: true,
             queries: if has_box {
@@ -333,7 +373,11 @@ mod tests {
             } else {
                 Vec::new()
             },
-            objects: if has_box { vec![InFocus { token: vector(rng), bbox: EARLIER, written: Vec::new() }] } else { Vec::new() },
+            objects: if has_box {
+                vec![InFocus { token: vector(rng), bbox: EARLIER, written: Vec::new() }]
+            } else {
+                Vec::new()
+            },
         };
         Rollout { row, text, rewards: Rewards::default(), grounded: if has_box { vec![(0, row)] } else { Vec::new() } }
     }
@@ -398,54 +442,47 @@ mod tests {
         let network = with_gradients.valid();
         let (part, rows) = scene(&mut rng);
         let width = config.decoder.hidden_size;
-        let mut rollouts: Vec<Rollout> = [(0, 7, true), (0, 4, false), (1, 6, true), (1, 5, true)]
+        let rollouts: Vec<Rollout> = [(0, 7, true), (0, 4, false), (1, 6, true), (1, 5, true)]
             .map(|(row, length, has_box)| rollout(row, length, has_box, width, &mut rng))
             .into();
         fn answered<'a>(
             config: &'a ModelConfig,
             (scene, rows): (&'a ScenePart, &'a [TextRow]),
-            answers: &'a [&'a Rollout],
+            (answers, draws): (&'a [Rollout], &'a [Vec<Draw>]),
             device: &'a Device,
         ) -> AnsweredScene<'a> {
-            AnsweredScene {
-                config,
-                special: &SPECIAL,
-                scene,
-                rows,
-                answers,
-                temperature: 0.8,
-                device,
+            AnsweredScene { config, special: &SPECIAL, scene, rows, answers, draws, temperature: 0.8, device }
+        }
+        let mut drawn: Vec<Vec<Draw>> =
+            rollouts.iter().enumerate().map(|(i, rollout)| draws(i, &rollout.text).collect()).collect();
+        // and what an answer has not, where it was left
+        drawn.push(vec![Draw { answer: 2, place: 4, token: 17, log_prob: 0.0 }]);
+        let own = answered(&config, (&part, &rows), (&rollouts, &drawn), &device).reference_log_probs(&network);
+        let most = own.len() / drawn.len();
+        // ratios well within the bounds or well beyond, as there are corners at these
+        for (i, together) in drawn.iter_mut().enumerate() {
+            for (k, draw) in together.iter_mut().enumerate() {
+                let off = [0.08, -0.06, 0.5, -0.5][(i + k) % 4] + rng.random_range(-0.02..0.02);
+                draw.log_prob = own[i * most + k] + off;
             }
         }
-        let own = {
-            let answers: Vec<&Rollout> = rollouts.iter().collect();
-            answered(&config, (&part, &rows), &answers, &device).reference_log_probs(&network)
-        };
-        let longest = own.len() / rollouts.len();
-        // ratios well within the bounds or well beyond, as there are corners at these
-        for (i, answer) in rollouts.iter_mut().enumerate() {
-            answer.text.log_probs = (0..answer.text.tokens.len())
-                .map(|t| own[i * longest + t] + [0.08, -0.06, 0.5, -0.5][(i + t) % 4] + rng.random_range(-0.02..0.02))
-                .collect();
-        }
         let reference: Vec<f32> = own.iter().map(|p| p + rng.random_range(-0.6..0.6)).collect();
-        let answers: Vec<&Rollout> = rollouts.iter().collect();
-        let advantages = [1.2, -0.9, 0.7, -1.1];
+        let advantages = [1.2, -0.9, 0.7, -1.1, 0.8];
         let grpo = GrpoConfig { beta: 0.3, normalisation: Normalisation::Token, ..GrpoConfig::default() };
         let update = UpdateConfig { grpo, grounding: 0.5 };
 
-        let whole = answered(&config, (&part, &rows), &answers, &autodiff);
-        let loss = whole.update(&with_gradients, &advantages, reference.clone(), &update).loss;
+        let whole = answered(&config, (&part, &rows), (&rollouts, &drawn), &autodiff);
+        let loss = whole.update(&with_gradients, &advantages, Some(reference.clone()), &update).loss;
         let grads = GradientsParams::from_grads(loss.backward(), &with_gradients);
         let mut read = Read(&grads, Directions::new());
         with_gradients.visit(&mut read);
         let gradient = read.1;
         let norm = |of: &Directions| of.values().flatten().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
 
-        let plain = answered(&config, (&part, &rows), &answers, &device);
+        let plain = answered(&config, (&part, &rows), (&rollouts, &drawn), &device);
         let loss_at = |direction: &Directions, step: f64| {
             let moved = network.clone().map(&mut Move(direction, step as f32));
-            f64::from(plain.update(&moved, &advantages, reference.clone(), &update).loss.into_scalar::<f32>())
+            f64::from(plain.update(&moved, &advantages, Some(reference.clone()), &update).loss.into_scalar::<f32>())
         };
         // the slope along a gradient is its norm
         let slope = |of: &Directions| {

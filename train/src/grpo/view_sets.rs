@@ -105,8 +105,8 @@ fn with_views(scene: &ScenePart, views: &[usize]) -> ScenePart {
 }
 
 fn mean_reward(rolled: &Rolled) -> f32 {
-    let sum: f64 = rolled.answers.iter().map(|answer| answer.rewards.total).sum();
-    (sum / rolled.answers.len().max(1) as f64) as f32
+    let sum: f64 = rolled.lesson.answers.iter().map(|answer| answer.rewards.total).sum();
+    (sum / rolled.lesson.answers.len().max(1) as f64) as f32
 }
 
 /// Each reward less the mean of the others.

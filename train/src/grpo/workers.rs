@@ -7,8 +7,8 @@ use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Device;
 use vantage_model::{ModelConfig, Network, Tokenizer};
 
-use super::advantage::{Spread, advantages};
-use super::rollout::{GroupConfig, Policy, Rollout, roll_out};
+use super::advantage::Spread;
+use super::rollout::{Asked, GroupConfig, Lesson, Policy, branch_out, roll_out};
 use super::update::{AnsweredScene, UpdateConfig};
 use crate::dataset::{Batch, ScenePart, TextRow};
 use crate::rewards::{RewardWeights, Similarity};
@@ -39,14 +39,15 @@ pub struct Trainer<'a> {
 }
 
 impl Trainer<'_> {
-    /// Some answers to a scene's questions, as a network on `device` reads them.
-    fn answered<'a>(&'a self, rolled: &'a Rolled, answers: &'a [&'a Rollout], device: &'a Device) -> AnsweredScene<'a> {
+    /// The answers to a scene's questions that teach something, as a network on `device` reads them.
+    fn answered<'a>(&'a self, rolled: &'a Rolled, device: &'a Device) -> AnsweredScene<'a> {
         AnsweredScene {
             config: self.config,
             special: self.tokenizer.special(),
             scene: &rolled.scene,
             rows: &rolled.rows,
-            answers,
+            answers: &rolled.lesson.answers,
+            draws: &rolled.lesson.draws,
             temperature: self.groups.temperature,
             device,
         }
@@ -59,27 +60,11 @@ pub struct Rolled {
     pub scene: ScenePart,
     /// Its questions.
     pub rows: Vec<TextRow>,
-    /// The answers, a group's adjacent.
-    pub answers: Vec<Rollout>,
-    /// One for each answer.
-    pub advantages: Vec<f32>,
-    /// For each answer, whether its group's rewards differ.
-    pub informative: Vec<bool>,
-    /// Log-probabilities of the informative answers' tokens under the reference, `[answers, longest]`.
-    reference: Vec<f32>,
-}
-
-impl Rolled {
-    /// Answers that teach something.
-    fn informative(&self) -> (Vec<&Rollout>, Vec<f32>) {
-        let kept = self.answers.iter().zip(&self.advantages).zip(&self.informative).filter(|(_, kept)| **kept);
-        kept.map(|((answer, advantage), _)| (answer, *advantage)).unzip()
-    }
-
-    /// Groups with equal rewards.
-    pub fn degenerate(&self, group: usize) -> usize {
-        self.informative.iter().step_by(group.max(1)).filter(|informative| !**informative).count()
-    }
+    /// The answers and what they teach.
+    pub lesson: Lesson,
+    /// Log-probabilities of the draws under the reference, row by row as [`AnsweredScene::reference_log_probs`] gives them; `None` where
+    /// the divergence has no weight.
+    reference: Option<Vec<f32>>,
 }
 
 /// Sums over the scenes of an update.
@@ -128,23 +113,16 @@ impl Workers {
             let Trainer { config, tokenizer, device, .. } = *trainer;
             let policy = Policy { network, config, tokenizer, device };
             let seed = seed.wrapping_add(i as u64);
-            let answers = roll_out(&policy, scene, rows, &trainer.groups, &trainer.weights, trainer.similarity, seed);
-            let totals: Vec<f64> = answers.iter().map(|a| a.rewards.total).collect();
-            let group = trainer.groups.group.max(1);
-            let advantages = advantages(&totals, group, trainer.spread);
-            let informative = answers.iter().enumerate().map(|(a, _)| advantages.informative[a / group]).collect();
-            let mut rolled = Rolled {
-                scene: (*scene).clone(),
-                rows: rows.clone(),
-                answers,
-                advantages: advantages.values,
-                informative,
-                reference: Vec::new(),
+            let groups = &trainer.groups;
+            let asked = Asked::new(&policy, (scene, rows), groups.max_tokens, &trainer.weights, trainer.similarity);
+            let lesson = if groups.branches {
+                branch_out(&asked, groups, seed)
+            } else {
+                roll_out(&asked, groups, trainer.spread, seed)
             };
-            let (kept, _) = rolled.informative();
-            let answered = trainer.answered(&rolled, &kept, trainer.device);
-            let reference = if kept.is_empty() { Vec::new() } else { answered.reference_log_probs(trainer.reference) };
-            rolled.reference = reference;
+            let mut rolled = Rolled { scene: (*scene).clone(), rows: rows.clone(), lesson, reference: None };
+            let asked = !rolled.lesson.draws.is_empty() && trainer.update.grpo.beta > 0.0;
+            rolled.reference = asked.then(|| trainer.answered(&rolled, device).reference_log_probs(trainer.reference));
             rolled
         })
     }
@@ -159,12 +137,13 @@ impl Workers {
         network: &Network,
         rolled: &[Rolled],
     ) -> Result<Option<(GradientsParams, UpdateSums)>> {
-        let telling: Vec<&Rolled> = rolled.iter().filter(|r| r.informative.iter().any(|kept| *kept)).collect();
+        let tells = |rolled: &&Rolled| rolled.lesson.degenerate < rolled.lesson.questions;
+        let telling: Vec<&Rolled> = rolled.iter().filter(tells).collect();
         let results = self.pools.share(&telling, &|_, rolled| {
             let own = network.clone().fork(trainer.autodiff);
-            let (answers, advantages) = rolled.informative();
-            let answered = trainer.answered(rolled, &answers, trainer.autodiff);
-            let update = answered.update(&own, &advantages, rolled.reference.clone(), &trainer.update);
+            let answered = trainer.answered(rolled, trainer.autodiff);
+            let reference = rolled.reference.clone();
+            let update = answered.update(&own, &rolled.lesson.advantages, reference, &trainer.update);
             let loss = update.loss.clone().into_scalar::<f32>();
             (GradientsParams::from_grads(update.loss.backward(), &own), loss, update.stats, update.overlap)
         })?;
