@@ -272,3 +272,76 @@ fn parsed(tokenizer: &Tokenizer, text: &BranchText) -> Option<grammar::Parsed> {
     let written = text.finished.then(|| text.tokens.split_last())??.1;
     grammar::parse(&tokenizer.decode(written).ok()?).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::update::AnsweredScene;
+    use super::*;
+    use crate::dataset::{Batch, BatchConfig, load_or_make};
+    use crate::run::read_or_fresh;
+    use crate::tasks::TaskMix;
+
+    /// The built-in model, and a batch of one room.
+    fn nano() -> (ModelConfig, Tokenizer, Network, Batch) {
+        let dir = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../model/checkpoints/nano"));
+        let (config, tokenizer, network) = read_or_fresh(dir, &Device::flex()).unwrap();
+        let cache = tempfile::tempdir().unwrap();
+        let samples = load_or_make(7, 1, &config, cache.path(), &|| ()).unwrap();
+        let mix: TaskMix = "qa=1,situated=1,grounding=1".parse().unwrap();
+        let batch_config = BatchConfig { scenes: 1, questions: 4, views: 2, max_tokens: 220, mix };
+        let batch = Batch::make(&samples, &tokenizer, &batch_config, 3, 0).unwrap();
+        (config, tokenizer, network, batch)
+    }
+
+    #[test]
+    fn a_lesson_has_the_odds_of_what_was_drawn() {
+        let (config, tokenizer, network, batch) = nano();
+        let device = Device::flex();
+        let policy = Policy { network: &network, config: &config, tokenizer: &tokenizer, device: &device };
+        let weights: RewardWeights = "format=0.5,perception=1,semantic=0,exact=1".parse().unwrap();
+        let asked = Asked::new(&policy, (&batch.scenes[0], &batch.rows), 220, &weights, None);
+        let groups = GroupConfig { group: 4, max_tokens: 220, temperature: 1.0, branches: false };
+        let plain = roll_out(&asked, &groups, Spread::Deviation, 5);
+        let branches = branch_out(&asked, &GroupConfig { branches: true, ..groups }, 5);
+        assert_eq!((plain.answers.len(), branches.answers.len()), (16, 4));
+        assert_eq!(branches.draws.len(), 4 * 3);
+        for (draws, advantage) in branches.draws.iter().zip(&branches.advantages) {
+            let [draw] = draws[..] else { panic!("{draws:?}") };
+            let text = &branches.answers[draw.answer].text;
+            assert!(text.drawn[draw.place] && text.tokens[draw.place] != draw.token);
+            assert!(draw.log_prob.exp() + text.log_probs[draw.place].exp() < 1.0 + 1e-4);
+            assert!(advantage.is_finite());
+        }
+        // the same texts read at once, as the update reads them, give the same odds
+        for lesson in [&plain, &branches] {
+            let answered = AnsweredScene {
+                config: &config,
+                special: tokenizer.special(),
+                scene: &batch.scenes[0],
+                rows: &batch.rows,
+                answers: &lesson.answers,
+                draws: &lesson.draws,
+                temperature: 1.0,
+                device: &device,
+            };
+            let again = answered.reference_log_probs(&network);
+            let most = lesson.draws.iter().map(Vec::len).max().unwrap();
+            let mut compared = 0;
+            for (draws, again) in lesson.draws.iter().zip(again.chunks(most)) {
+                for (draw, again) in draws.iter().zip(again) {
+                    assert!((draw.log_prob - again).abs() < 2e-3, "{draw:?} {again}");
+                    compared += 1;
+                }
+            }
+            assert!(compared >= 12, "{compared}");
+        }
+        // an answer that every branch would equal teaches nothing
+        let nothing = RewardWeights { format: 0.0, perception: 0.0, exact: 0.0, ..weights };
+        let asked = Asked::new(&policy, (&batch.scenes[0], &batch.rows), 220, &nothing, None);
+        let lesson = branch_out(&asked, &groups, 5);
+        assert_eq!((lesson.degenerate, lesson.questions), (4, 4));
+        assert!(lesson.advantages.iter().all(|a| *a == 0.0));
+    }
+}
