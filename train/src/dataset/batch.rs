@@ -205,7 +205,8 @@ fn text_row(question: &Question, part: &ScenePart, tokenizer: &Tokenizer, rng: &
     tokens.extend(target_tokens(tokenizer, &think, &answer)?);
     // where nothing is to be found, the answer has to give no box
     let boxes_asked = question.task == Task::Grounding || !question.targets.is_empty();
-    let answers = if question.targets.is_empty() { question.answers.clone() } else { Vec::new() };
+    // and is rewarded for that alone: where "none" counted as words too, it would be worth more than any box
+    let answers = if boxes_asked { Vec::new() } else { question.answers.clone() };
     Ok(TextRow {
         scene: 0,
         tokens,
