@@ -199,11 +199,14 @@ impl AnsweredScene<'_> {
 
     /// Log-probabilities of the draws under `network`, `[draws that share an advantage, most]` row by row, without gradients.
     pub fn reference_log_probs(&self, network: &Network) -> Vec<f32> {
+        if self.draws.is_empty() {
+            return Vec::new();
+        }
         let texts = self.read(network, &self.read_scene(network).kv);
         self.log_probs(network, &texts).into_data().iter::<f32>().collect()
     }
 
-    /// The loss of what was drawn with `advantages`, one for those that share one, and `reference` from [`Self::reference_log_probs`]; without one, the
+    /// The loss of what was drawn, at least one token, with `advantages`, one for those that share one, and `reference` from [`Self::reference_log_probs`]; without one, the
     /// policy that sampled the answers is the reference. `network` carries gradients.
     pub fn update(
         &self,
