@@ -67,8 +67,6 @@ pub fn generate(
     // the object in focus, added to every token behind its `<obj>`
     let mut object: Option<InFocus> = None;
     let mut earlier = Vec::new();
-    // what the box decoder writes next
-    let mut written: Vec<u32> = Vec::new();
     loop {
         let ids: Vec<i32> = input.iter().map(|&i| i as i32).collect();
         let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [1, input.len()]), device);
@@ -78,6 +76,8 @@ pub fn generate(
         let hidden = decoder.read_text(ids, added, cache);
         let [_, tokens, width] = hidden.dims();
         let last = hidden.narrow(1, tokens - 1, 1).reshape([1, width]);
+        // what the box decoder writes next
+        let mut written: Vec<u32> = Vec::new();
         if out.tokens.last() == Some(&sampling.box_open) {
             let query = BoxQuery { state: last.clone().into_data().iter::<f32>().collect(), earlier: earlier.clone() };
             object = (aids.look_up)(std::slice::from_ref(&query)).pop();
@@ -91,7 +91,7 @@ pub fn generate(
         }
         written.truncate(sampling.max_tokens - out.tokens.len());
         if !written.is_empty() {
-            input = std::mem::take(&mut written);
+            input = written;
             for &token in &input {
                 if out.take(token, &mut aids).is_break() {
                     return out;

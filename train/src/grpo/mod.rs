@@ -3,6 +3,7 @@
 
 mod advantage;
 mod loss;
+mod reading;
 mod rollout;
 mod run;
 mod update;

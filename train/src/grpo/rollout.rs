@@ -5,14 +5,14 @@ use rand::SeedableRng;
 use rand::distr::Distribution;
 use rand::distr::weighted::WeightedIndex;
 use rand_chacha::ChaCha8Rng;
-use vantage_model::decoder::KvCache;
 use vantage_model::{
-    BoxQuery, BranchSampling, BranchText, ModelConfig, Network, PaddedPoints, PointSample, SceneInput, Script,
-    SpecialTokens, Tokenizer, ViewInput, generate_branches, grammar, objects_in_focus, world_boxes,
+    BoxQuery, BranchSampling, BranchText, ModelConfig, Network, Script, SpecialTokens, Tokenizer, generate_branches,
+    grammar, objects_in_focus, world_boxes,
 };
 use vantage_scene::OrientedBox;
 
 use super::advantage::{LEAST_SPREAD, Spread, advantages};
+use super::reading::ReadScene;
 use crate::dataset::{ScenePart, TextRow};
 use crate::metrics::match_boxes;
 use crate::rewards::{Expected, RewardWeights, Rewards, Similarity, Written, reward};
@@ -167,8 +167,7 @@ pub struct Asked<'a> {
     max_tokens: usize,
     weights: &'a RewardWeights,
     similarity: Option<&'a Similarity>,
-    padded: PaddedPoints,
-    read: KvCache,
+    read: ReadScene,
 }
 
 impl<'a> Asked<'a> {
@@ -180,22 +179,13 @@ impl<'a> Asked<'a> {
         weights: &'a RewardWeights,
         similarity: Option<&'a Similarity>,
     ) -> Self {
-        let Policy { network, config, device, .. } = *policy;
-        let views: Vec<&ViewInput> = scene.views.iter().collect();
-        let input = [SceneInput { points: &scene.points, bounds: &scene.bounds, views: &views }];
-        let samples: [&PointSample; 1] = [&scene.points];
-        let (plan, points) = network.encode_points(&samples, config, device);
-        let features = (!views.is_empty()).then(|| network.encode_views(&views, config, device));
-        let features = features.as_ref().map(|(image, depth)| (image, depth));
-        let (tokens, lengths) = network.scene_tokens(&input, &plan, &points, features, device);
-        let padded = network.padded_points(&input, &plan, &points, device);
-        let read = network.read_scenes(tokens, &lengths, 0);
-        Self { policy, scene, rows, max_tokens, weights, similarity, padded, read }
+        let read = ReadScene::of(policy.network, policy.config, scene, policy.device);
+        Self { policy, scene, rows, max_tokens, weights, similarity, read }
     }
 
     /// Writes and rewards an answer to each of `rows`, indices of questions, as `scripts` begin them.
     fn answers(&self, rows: &[usize], scripts: &[Script], temperature: f32, seed: u64) -> Vec<Rollout> {
-        let Self { policy, scene, padded, .. } = self;
+        let Self { policy, scene, read: ReadScene { kv, padded }, .. } = self;
         let Policy { network, tokenizer, device, .. } = **policy;
         let special: &SpecialTokens = tokenizer.special();
         let prompt = |row: &TextRow| row.tokens[..row.prompt].to_vec();
@@ -207,7 +197,7 @@ impl<'a> Asked<'a> {
             end: special.end,
             box_open: special.box_open,
         };
-        let texts = generate_branches(&network.decoder, &self.read, &prompts, scripts, &sampling, device, &|queries| {
+        let texts = generate_branches(&network.decoder, kv, &prompts, scripts, &sampling, device, &|queries| {
             objects_in_focus(network, queries, padded, &scene.bounds, tokenizer)
         });
 

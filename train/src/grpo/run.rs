@@ -177,6 +177,10 @@ impl GrpoArgs {
             !self.branches || self.temperature == 1.0,
             "--branches leaves an answer by the odds at temperature 1; leave --temperature out"
         );
+        ensure!(
+            !self.branches || self.normalise != NormaliseBy::Constant,
+            "--branches weighs single tokens and --normalise constant divides by the longest answer; leave one out"
+        );
         ensure!(self.temperature > 0.0 && self.temperature.is_finite(), "--temperature must be above 0");
         check_time_and_rate(self.minutes, self.learning_rate)?;
         let training_rooms = (FIRST_VALIDATION_SEED - FIRST_TRAINING_SEED) as usize;

@@ -121,8 +121,9 @@ impl Workers {
                 roll_out(&asked, groups, trainer.spread, seed)
             };
             let mut rolled = Rolled { scene: (*scene).clone(), rows: rows.clone(), lesson, reference: None };
-            let asked = !rolled.lesson.draws.is_empty() && trainer.update.grpo.beta > 0.0;
-            rolled.reference = asked.then(|| trainer.answered(&rolled, device).reference_log_probs(trainer.reference));
+            let has_reference = trainer.update.grpo.beta > 0.0;
+            rolled.reference =
+                has_reference.then(|| trainer.answered(&rolled, device).reference_log_probs(trainer.reference));
             rolled
         })
     }
