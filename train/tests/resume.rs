@@ -65,7 +65,7 @@ fn reinforcement_resumes_exactly() {
     let small = ["--rooms", "2", "--scenes", "2", "--questions", "2", "--group", "3", "--max-tokens", "200"];
     let all = [&small[..], &["--views", "2", "--init", NANO, "--epochs", "2", "--learning-rate", "0.001"]].concat();
     resumes_to_the_same_curve("grpo", &all, cache.path());
-    let branching = [&all[..], &["--branches", "--beta", "0"]].concat();
+    let branching = [&all[..], &["--branches", "--beta", "0", "--adaptive"]].concat();
     resumes_to_the_same_curve("grpo", &branching, cache.path());
     let refined = [&all[..], &["--refine-views"]].concat();
     resumes_to_the_same_curve("grpo", &refined, cache.path());

@@ -10,14 +10,14 @@ use vantage_scene::{Aabb, OrientedBox};
 
 use super::sample::{SceneSample, ViewSample};
 use crate::rooms::{Object, Room, RoomConfig, generate};
-use crate::tasks::{Question, Task, TaskMix, questions};
+use crate::tasks::{Emphasis, Question, Task, TaskMix, emphasised_questions};
 
 /// How far boxes in focus are off in training at most: centres along each axis, metres; extents, by their logarithm.
 const PLACE_OFF_M: f32 = 0.08;
 const EXTENT_OFF: f32 = 0.15;
 
 /// How a batch is put together.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct BatchConfig {
     /// Scenes a batch.
     pub scenes: usize,
@@ -29,6 +29,8 @@ pub struct BatchConfig {
     pub max_tokens: usize,
     /// Share of each task.
     pub mix: TaskMix,
+    /// What is asked more often than that.
+    pub emphasis: Emphasis,
 }
 
 /// One scene of a batch.
@@ -61,6 +63,8 @@ pub struct ScenePart {
 pub struct TextRow {
     /// Index of its scene in the batch.
     pub scene: usize,
+    /// `task/subtype`.
+    pub kind: String,
     /// Prompt and target, end mark included.
     pub tokens: Vec<u32>,
     /// How many of them are the prompt.
@@ -170,7 +174,8 @@ fn scene_rows(
     rng: &mut ChaCha8Rng,
 ) -> Result<Vec<TextRow>> {
     let mut rows = Vec::with_capacity(config.questions);
-    for question in questions(room, &sample.seen, rng.random(), 2 * config.questions, &config.mix) {
+    let most = 2 * config.questions;
+    for question in emphasised_questions(room, &sample.seen, rng.random(), most, &config.mix, &config.emphasis) {
         let row = text_row(&question, part, tokenizer, rng)?;
         if row.tokens.len() <= config.max_tokens && rows.len() < config.questions {
             rows.push(row);
@@ -209,6 +214,7 @@ fn text_row(question: &Question, part: &ScenePart, tokenizer: &Tokenizer, rng: &
     let answers = if boxes_asked { Vec::new() } else { question.answers.clone() };
     Ok(TextRow {
         scene: 0,
+        kind: question.kind(),
         tokens,
         prompt,
         words,

@@ -78,9 +78,9 @@ pub struct Lesson {
     pub draws: Vec<Vec<Draw>>,
     /// How much better than expected each of them turned out.
     pub advantages: Vec<f32>,
-    /// Questions.
-    pub questions: usize,
-    /// Those of which the rewards say nothing.
+    /// Of each question, by how much its best answer earned more than its usual one: the likeliest, or the mean of a group.
+    pub gains: Vec<f64>,
+    /// Those questions of which the rewards say nothing.
     pub degenerate: usize,
 }
 
@@ -92,7 +92,12 @@ pub fn roll_out(asked: &Asked<'_>, groups: &GroupConfig, spread: Spread, seed: u
     let totals: Vec<f64> = answers.iter().map(|a| a.rewards.total).collect();
     let group = groups.group.max(1);
     let advantages = advantages(&totals, group, spread);
-    let mut lesson = Lesson { questions: asked.rows.len(), degenerate: advantages.degenerate(), ..Lesson::default() };
+    let gains = totals.chunks(group).map(|of_group| {
+        let best = of_group.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        best - of_group.iter().sum::<f64>() / of_group.len() as f64
+    });
+    let degenerate = advantages.degenerate();
+    let mut lesson = Lesson { gains: gains.collect(), degenerate, ..Lesson::default() };
     for (i, answer) in answers.iter().enumerate().filter(|(i, _)| advantages.informative[i / group]) {
         lesson.draws.push(draws(i, &answer.text).collect());
         lesson.advantages.push(advantages.values[i]);
@@ -129,7 +134,7 @@ pub fn branch_out(asked: &Asked<'_>, groups: &GroupConfig, seed: u64) -> Lesson 
     }
     let rows: Vec<usize> = left.iter().map(|step| answers[step.answer].row).collect();
     let others = asked.answers(&rows, &scripts, 0.0, seed);
-    let mut lesson = Lesson { questions: asked.rows.len(), ..Lesson::default() };
+    let mut lesson = Lesson { gains: vec![0.0; answers.len()], ..Lesson::default() };
     let mut told = vec![false; answers.len()];
     for ((step, other), weight) in left.into_iter().zip(&others).zip(weights) {
         let (Some(&token), Some(&log_prob)) = (other.text.tokens.get(step.place), other.text.log_probs.get(step.place))
@@ -139,6 +144,7 @@ pub fn branch_out(asked: &Asked<'_>, groups: &GroupConfig, seed: u64) -> Lesson 
         let gain = other.rewards.total - answers[step.answer].rewards.total;
         let tells = gain.is_finite() && gain.abs() >= LEAST_SPREAD;
         told[step.answer] |= tells;
+        lesson.gains[step.answer] = lesson.gains[step.answer].max(gain);
         lesson.draws.push(vec![Draw { token, log_prob, ..step }]);
         lesson.advantages.push(if tells { (weight * gain) as f32 } else { 0.0 });
     }
@@ -271,7 +277,7 @@ mod tests {
     use super::*;
     use crate::dataset::{Batch, BatchConfig, load_or_make};
     use crate::run::read_or_fresh;
-    use crate::tasks::TaskMix;
+    use crate::tasks::{Emphasis, TaskMix};
 
     const HOT: f32 = 2.0;
 
@@ -282,7 +288,8 @@ mod tests {
         let cache = tempfile::tempdir().unwrap();
         let samples = load_or_make(7, 1, &config, cache.path(), &|| ()).unwrap();
         let mix: TaskMix = "qa=1,situated=1,grounding=1".parse().unwrap();
-        let batch_config = BatchConfig { scenes: 1, questions: 4, views: 2, max_tokens: 220, mix };
+        let batch_config =
+            BatchConfig { scenes: 1, questions: 4, views: 2, max_tokens: 220, mix, emphasis: Emphasis::new() };
         let batch = Batch::make(&samples, &tokenizer, &batch_config, 3, 0).unwrap();
         (config, tokenizer, network, batch)
     }
@@ -334,7 +341,7 @@ mod tests {
         let nothing = RewardWeights { format: 0.0, perception: 0.0, exact: 0.0, ..weights };
         let asked = Asked::new(&policy, (&batch.scenes[0], &batch.rows), 220, &nothing, None);
         let lesson = branch_out(&asked, &groups, 5);
-        assert_eq!((lesson.degenerate, lesson.questions), (4, 4));
+        assert_eq!((lesson.degenerate, lesson.gains.len()), (4, 4));
         assert!(lesson.advantages.iter().all(|a| *a == 0.0));
     }
 }

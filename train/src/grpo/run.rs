@@ -27,7 +27,7 @@ use crate::sft::grads::{mean_and_clip, scale};
 use crate::sft::parallel::Workers as SupervisedWorkers;
 use crate::sft::run::{FIRST_TRAINING_SEED, FIRST_VALIDATION_SEED};
 use crate::sft::schedule::Schedule;
-use crate::tasks::TaskMix;
+use crate::tasks::{Emphasis, TaskMix};
 
 /// Largest global gradient norm.
 const MAX_GRADIENT_NORM: f32 = 1.0;
@@ -133,6 +133,10 @@ pub struct GrpoArgs {
     /// sampling); 1 samples none.
     #[arg(long, default_value_t = 1)]
     pub dynamic: usize,
+    /// Ask more of the kinds of questions whose groups held a better answer than the usual one, and less of those that are mastered or
+    /// out of reach.
+    #[arg(long)]
+    pub adaptive: bool,
     /// Adapters instead of the whole decoder.
     #[command(flatten)]
     pub adapters: AdapterArgs,
@@ -231,6 +235,7 @@ impl GrpoArgs {
             ("grounding", self.grounding.to_string()),
             ("anchor", self.anchor.to_string()),
             ("dynamic", self.dynamic.to_string()),
+            ("adaptive", self.adaptive.to_string()),
             ("seed", self.seed.to_string()),
             ("workers", self.workers.to_string()),
         ]
@@ -297,12 +302,13 @@ pub fn run(args: &GrpoArgs) -> Result<()> {
         spread: if args.normalise == NormaliseBy::Constant { Spread::None } else { Spread::Deviation },
         update: args.update(),
     };
-    let batch_config = BatchConfig {
+    let mut batch_config = BatchConfig {
         scenes: args.scenes,
         questions: args.questions,
         views: if args.refine_views { usize::MAX } else { args.views },
         max_tokens: args.max_tokens,
         mix: args.tasks,
+        emphasis: Emphasis::new(),
     };
     let schedule = Schedule { peak: args.learning_rate, floor_share: 0.1, warmup: WARMUP_STEPS, steps: args.steps };
     let workers = Workers::new(args.workers)?;
@@ -317,6 +323,9 @@ pub fn run(args: &GrpoArgs) -> Result<()> {
         let (mut batches, mut rolled): (Vec<Batch>, Vec<Rolled>) = Default::default();
         let mut view_sets = ViewSets::default();
         let sets = if args.refine_views { SETS } else { 1 };
+        if args.adaptive {
+            batch_config.emphasis = state.headroom.emphasis();
+        }
         for round in 0..args.dynamic {
             let draw = step * args.dynamic + round;
             let mut batch = Batch::make(&samples, &tokenizer, &batch_config, args.seed, draw)?;
@@ -329,6 +338,11 @@ pub fn run(args: &GrpoArgs) -> Result<()> {
             let (all, degenerate) = groups_of(&rolled);
             if 2 * (all - degenerate) >= args.scenes * args.questions * sets {
                 break;
+            }
+        }
+        for rolled in &rolled {
+            for (row, gain) in rolled.rows.iter().zip(&rolled.lesson.gains) {
+                state.headroom.observe(&row.kind, *gain);
             }
         }
         let rate = schedule.rate(step);
@@ -381,6 +395,7 @@ pub fn run(args: &GrpoArgs) -> Result<()> {
         }
     }
     bar.finish();
+    eprint!("{}", state.headroom.table());
     eprintln!("step {} of {}; the model is in {}", state.step, args.steps, folder.model().display());
     Ok(())
 }
@@ -392,7 +407,7 @@ const LOG_HEADER: &str = "step,seconds,rate,norm,loss,reward,format,perception,s
 /// Groups, and those with equal rewards.
 fn groups_of(rolled: &[Rolled]) -> (usize, usize) {
     let lessons = || rolled.iter().map(|r| &r.lesson);
-    (lessons().map(|l| l.questions).sum(), lessons().map(|l| l.degenerate).sum())
+    (lessons().map(|l| l.gains.len()).sum(), lessons().map(|l| l.degenerate).sum())
 }
 
 fn log_line(rolled: &[Rolled], done: Option<(f32, UpdateSums)>) -> String {

@@ -245,6 +245,7 @@ mod tests {
         };
         let row = |prompt: &[u32]| TextRow {
             scene: 0,
+            kind: String::new(),
             tokens: prompt.to_vec(),
             prompt: prompt.len(),
             words: prompt.to_vec(),

@@ -138,7 +138,7 @@ impl Workers {
         network: &Network,
         rolled: &[Rolled],
     ) -> Result<Option<(GradientsParams, UpdateSums)>> {
-        let tells = |rolled: &&Rolled| rolled.lesson.degenerate < rolled.lesson.questions;
+        let tells = |rolled: &&Rolled| rolled.lesson.degenerate < rolled.lesson.gains.len();
         let telling: Vec<&Rolled> = rolled.iter().filter(tells).collect();
         let results = self.pools.share(&telling, &|_, rolled| {
             let own = network.clone().fork(trainer.autodiff);

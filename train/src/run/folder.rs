@@ -20,9 +20,10 @@ use vantage_model::{ModelConfig, Network, Tokenizer};
 
 use super::Model;
 use super::adapters::save_apart;
+use crate::grpo::Headroom;
 
 /// Version of state.json.
-pub const RUN_FORMAT_VERSION: u32 = 2;
+pub const RUN_FORMAT_VERSION: u32 = 3;
 
 const LAST: &str = "last";
 const BEST: &str = "best";
@@ -47,6 +48,8 @@ pub struct Checkpoint {
     pub best: Option<(f64, usize)>,
     /// The settings that decide the curve, by option; a run goes on with the same alone.
     pub settings: BTreeMap<String, String>,
+    /// What groups of answers held so far; empty but for GRPO.
+    pub headroom: Headroom,
 }
 
 /// The folder.
@@ -58,7 +61,14 @@ pub struct RunFolder {
 impl Checkpoint {
     /// Of a run that has not begun.
     pub fn begin(settings: BTreeMap<String, String>) -> Self {
-        Self { format_version: RUN_FORMAT_VERSION, step: 0, seconds: 0.0, best: None, settings }
+        Self {
+            format_version: RUN_FORMAT_VERSION,
+            step: 0,
+            seconds: 0.0,
+            best: None,
+            settings,
+            headroom: Headroom::default(),
+        }
     }
 }
 

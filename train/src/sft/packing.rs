@@ -92,6 +92,7 @@ mod tests {
     fn text(scene: usize, length: usize) -> TextRow {
         TextRow {
             scene,
+            kind: String::new(),
             tokens: (0..length as u32).collect(),
             prompt: 1,
             words: Vec::new(),

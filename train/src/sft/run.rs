@@ -22,7 +22,7 @@ use crate::run::{
     AdapterArgs, Checkpoint, Learning, Model, RunFolder, begin_or_resume, check_counts, check_time_and_rate, progress,
     read_or_fresh,
 };
-use crate::tasks::{TaskMix, questions};
+use crate::tasks::{Emphasis, TaskMix, questions};
 
 /// First seed of the training rooms; evaluation refuses seeds from here on, so that no room is on both sides.
 pub const FIRST_TRAINING_SEED: u64 = 1 << 40;
@@ -192,6 +192,7 @@ pub fn run(args: &SftArgs) -> Result<()> {
         views: args.views,
         max_tokens: args.max_tokens,
         mix: args.tasks,
+        emphasis: Emphasis::new(),
     };
     let validation = validation_batches(&held_out, &tokenizer, &batch_config)?;
     let schedule =

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use rand::distr::Distribution;
+use rand::distr::weighted::WeightedIndex;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -48,11 +50,23 @@ pub(super) const SUBTYPES: [(Task, &str, u32); 33] = [
     (Task::Planning, "bring", 1),
 ];
 
+/// By `task/subtype`, how many times as often as by its share it is asked; 1 where it is not named.
+pub type Emphasis = BTreeMap<String, f64>;
+
 /// Questions of one subtype that may still be asked.
 struct Pool {
     task: Task,
     share: u32,
     left: Vec<Question>,
+}
+
+impl Pool {
+    /// Its share of all questions times its emphasis.
+    fn weight(&self, mix: &TaskMix, emphasis: &Emphasis) -> f64 {
+        let of_task: u32 = SUBTYPES.iter().filter(|(task, ..)| *task == self.task).map(|(.., share)| share).sum();
+        let factor = self.left.first().and_then(|question| emphasis.get(&question.kind())).copied().unwrap_or(1.0);
+        f64::from(mix.share(self.task)) * f64::from(self.share) / f64::from(of_task.max(1)) * factor
+    }
 }
 
 /// At most `count` different questions about `room`, in random order, tasks by `mix`. `seen[i]`: whether object i was
@@ -61,16 +75,34 @@ struct Pool {
 ///
 /// Boxes of several objects come by x, then y of their centres in the frame of `room`: hand in the room as it is written.
 pub fn questions(room: &Room, seen: &[bool], seed: u64, count: usize, mix: &TaskMix) -> Vec<Question> {
+    emphasised_questions(room, seen, seed, count, mix, &Emphasis::new())
+}
+
+/// As [`questions`], some kinds more often than others; kinds of which a room gives none leave their share to all others.
+pub fn emphasised_questions(
+    room: &Room,
+    seen: &[bool],
+    seed: u64,
+    count: usize,
+    mix: &TaskMix,
+    emphasis: &Emphasis,
+) -> Vec<Question> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let facts = Facts::new(room, seen);
     let mut pools: Vec<Pool> = mix.tasks().into_iter().flat_map(|task| pools_of(task, &facts, &mut rng)).collect();
     let mut out: Vec<Question> = Vec::with_capacity(count);
     while out.len() < count {
         pools.retain(|p| !p.left.is_empty());
-        let tasks: Vec<Task> = mix.tasks().into_iter().filter(|t| pools.iter().any(|p| p.task == *t)).collect();
-        let Some(task) = draw(&tasks, |t| mix.share(*t), &mut rng).copied() else { break };
-        let of_task: Vec<usize> = (0..pools.len()).filter(|&i| pools[i].task == task).collect();
-        let Some(pool) = draw(&of_task, |&i| pools[i].share, &mut rng).copied() else { break };
+        let pool = if emphasis.is_empty() {
+            let tasks: Vec<Task> = mix.tasks().into_iter().filter(|t| pools.iter().any(|p| p.task == *t)).collect();
+            let Some(task) = draw(&tasks, |t| mix.share(*t), &mut rng).copied() else { break };
+            let of_task: Vec<usize> = (0..pools.len()).filter(|&i| pools[i].task == task).collect();
+            draw(&of_task, |&i| pools[i].share, &mut rng).copied()
+        } else {
+            let weights = pools.iter().map(|p| p.weight(mix, emphasis));
+            WeightedIndex::new(weights).ok().map(|choice| choice.sample(&mut rng))
+        };
+        let Some(pool) = pool else { break };
         out.extend(pools[pool].left.pop());
     }
     for (i, question) in out.iter_mut().enumerate() {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::ask::SUBTYPES;
 use super::question::plain;
 use super::words::plural;
-use super::{Question, Span, Task, TaskMix, questions, write};
+use super::{Emphasis, Question, Span, Task, TaskMix, emphasised_questions, questions, write};
 use crate::rooms::{CLASS_NAMES, COLORS, Difficulty, Room, RoomConfig, generate};
 
 /// Questions of `task` about the rooms of the first seeds.
@@ -164,6 +164,32 @@ fn equal_seeds_give_equal_questions_and_ids_are_unique() {
     assert_eq!(ids.len(), first.len());
     let texts: BTreeSet<String> = first.iter().map(whole).collect();
     assert_eq!(texts.len(), first.len(), "a question is asked twice");
+}
+
+#[test]
+fn what_is_emphasised_is_asked_more_often() {
+    let mix: TaskMix = "qa=1,grounding=1".parse().unwrap();
+    let share = |emphasis: &Emphasis| {
+        let kinds: Vec<String> = (0..60)
+            .flat_map(|seed| {
+                let room = generate(seed, &RoomConfig::default());
+                let seen = vec![true; room.objects.len()];
+                emphasised_questions(&room, &seen, seed, 6, &mix, emphasis)
+            })
+            .map(|q| q.kind())
+            .collect();
+        let of = |kind: &str| kinds.iter().filter(|own| *own == kind).count() as f64 / kinds.len() as f64;
+        (of("qa/count"), of("grounding/none"), kinds.len())
+    };
+    let emphasis = |factors: &[(&str, f64)]| factors.iter().map(|(k, f)| ((*k).to_owned(), *f)).collect::<Emphasis>();
+    let (count, none, all) = share(&emphasis(&[("qa/no such kind", 9.0)]));
+    // 3 of 22 of half of the questions, and 4 of 20
+    assert!((count - 0.07).abs() < 0.05 && (none - 0.1).abs() < 0.05, "{count} {none}");
+    let (more, less, again) = share(&emphasis(&[("qa/count", 10.0), ("grounding/none", 0.05)]));
+    assert!(more > 2.0 * count && less < 0.5 * none, "{more} {less}");
+    assert_eq!((all, again), (360, 360));
+    // what weighs nothing is not asked at all
+    assert_eq!(share(&emphasis(&[("qa/count", 0.0)])).0, 0.0);
 }
 
 #[test]

@@ -81,6 +81,12 @@ impl<'a> Facts<'a> {
         }
     }
 
+    /// What one looks at who looks for more of `class` than `fit`: another of the class, else another thing, the first by place.
+    pub(super) fn next_look(&self, class: Option<&str>, fit: &[&Object]) -> Option<&'a Object> {
+        let others = in_order(self.objects().filter(|o| fit.iter().all(|own| own.id != o.id)));
+        others.iter().find(|o| Some(o.class) == class).or(others.first()).copied()
+    }
+
     /// Objects with a name.
     pub(super) fn named(&self) -> Vec<(&'a Object, String)> {
         self.objects().filter_map(|o| Some((o, self.name(o)?))).collect()
@@ -283,6 +289,29 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_look_falls_on_what_is_most_like_the_sought() {
+        let (mut of_class, mut elsewhere) = (0, 0);
+        for seed in 0..20 {
+            let room = generate(seed, &RoomConfig::default());
+            let facts = Facts::new(&room, &vec![true; room.objects.len()]);
+            for (class, objects) in facts.classes() {
+                for fit in 0..=objects.len() {
+                    let look = facts.next_look(Some(class), &objects[..fit]).unwrap();
+                    match objects.get(fit) {
+                        Some(next) => assert_eq!(look.id, next.id),
+                        None => assert_ne!(look.class, class),
+                    }
+                    of_class += usize::from(fit < objects.len());
+                    elsewhere += usize::from(fit == objects.len());
+                }
+            }
+        }
+        assert!(of_class > 100 && elsewhere > 100, "{of_class} {elsewhere}");
+        let empty = Facts::new(&generate(1, &RoomConfig::default()), &[]).next_look(None, &[]).is_none();
+        assert!(empty);
     }
 
     #[test]

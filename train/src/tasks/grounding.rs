@@ -60,7 +60,7 @@ fn attributes(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> Vec<Question> {
     let mut out = Vec::new();
     for (o, name) in facts.named() {
         let phrase = if name == o.class && rng.random::<f64>() < COLORED_SHARE { thing(o) } else { name };
-        let think = search(&format!("the {phrase}"), o.class, &[o], true, o.color);
+        let think = search(&format!("the {phrase}"), Some(o), true);
         let think = think.text(format!(" So {} the {}.", this_is(o.class), thing(o)));
         out.push(single("attribute", find(&format!("the {phrase}"), is(o.class), rng), think, o));
     }
@@ -184,26 +184,28 @@ fn superlative(phrase: &str, among: &str, word: &str, o: &Object, rng: &mut ChaC
 fn several(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> Vec<Question> {
     let mut out = Vec::new();
     for (class, objects) in facts.classes().filter(|(_, o)| SEVERAL.contains(&o.len())) {
-        out.push(multiple(&plural(class), objects, rng));
+        out.push(multiple(&plural(class), objects, facts.next_look(Some(class), objects), rng));
     }
     for (class, objects) in facts.classes() {
         for (color, _) in COLORS {
             let of_color: Vec<&Object> = objects.iter().copied().filter(|o| o.color == color).collect();
             if SEVERAL.contains(&of_color.len()) && of_color.len() < objects.len() {
-                out.push(multiple(&format!("{color} {}", plural(class)), &of_color, rng));
+                let beyond = facts.next_look(Some(class), &of_color);
+                out.push(multiple(&format!("{color} {}", plural(class)), &of_color, beyond, rng));
             }
         }
     }
     for (host, name) in facts.named() {
         let loads = facts.loads(host);
         if SEVERAL.contains(&loads.len()) && loads.iter().all(|o| facts.knows(o)) {
-            out.push(multiple(&format!("things on the {name}"), &loads, rng).about([host.id]));
+            let beyond = facts.next_look(None, &[&loads[..], &[host]].concat());
+            out.push(multiple(&format!("things on the {name}"), &loads, beyond, rng).about([host.id]));
         }
     }
     out
 }
 
-fn multiple(many: &str, objects: &[&Object], rng: &mut ChaCha8Rng) -> Question {
+fn multiple(many: &str, objects: &[&Object], beyond: Option<&Object>, rng: &mut ChaCha8Rng) -> Question {
     let forms = [
         format!("Find all {many}."),
         format!("Show me all {many}."),
@@ -212,9 +214,9 @@ fn multiple(many: &str, objects: &[&Object], rng: &mut ChaCha8Rng) -> Question {
         format!("Mark every one of the {many}."),
         format!("Look for all {many}."),
     ];
+    let think = Text::new(format!("First, I look for all {many} in the views and the points. Next, I count them: "));
     let think =
-        Text::new(format!("First, I look for all {many} in the views and the points. Next, I go from left to right: "));
-    let think = enumerate(think, objects).text(format!(". That makes {}. So these are the {many}.", objects.len()));
+        enumerate(think, objects, beyond).text(format!(" That makes {}. So these are the {many}.", objects.len()));
     let mut answer = Text::new(format!("{} are here: ", capital(&format!("the {many}"))));
     for (i, o) in objects.iter().enumerate() {
         answer = answer.text(if i == 0 { "" } else { ", " }).object(o);
@@ -237,8 +239,9 @@ fn nothing(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> Vec<Question> {
             continue;
         }
         let phrase = color.map_or_else(|| class.to_owned(), |color| format!("{color} {class}"));
-        let think = search(&format!("the {phrase}"), class, objects, false, color.unwrap_or_default())
-            .text(format!(" So for the {phrase} the answer is none."));
+        let seen = facts.next_look(Some(class), &[]);
+        let think =
+            search(&format!("the {phrase}"), seen, false).text(format!(" So for the {phrase} the answer is none."));
         let asked = find(&format!("the {phrase}"), is(class), rng);
         out.push(
             Question::new(Task::Grounding, "none", asked, think, Text::new("none")).about(objects.iter().map(|o| o.id)),

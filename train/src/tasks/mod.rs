@@ -20,7 +20,7 @@ mod scores;
 mod situated;
 mod words;
 
-pub use ask::questions;
+pub use ask::{Emphasis, emphasised_questions, questions};
 pub use interval::{Estimate, estimate};
 pub use kind::Task;
 pub use mix::{TaskMix, TaskMixError};

@@ -51,13 +51,16 @@ fn color(o: &Object, rng: &mut ChaCha8Rng) -> Question {
     question("color", pick(rng, &forms), think, color).about([o.id])
 }
 
-/// "one at <obj>..</obj> a red chair, two at ..".
-pub(super) fn enumerate(mut text: Text, objects: &[&Object]) -> Text {
+/// "<obj>..</obj> a red chair: one, <obj>..</obj> a blue chair: two, <obj>..</obj> a white desk: no more": each is looked at first
+/// and then counted, and the last look, `beyond`, says why the count ends.
+pub(super) fn enumerate(mut text: Text, objects: &[&Object], beyond: Option<&Object>) -> Text {
     for (i, o) in objects.iter().enumerate() {
-        let joint = if i == 0 { "" } else { ", " };
-        text = text.text(format!("{joint}{} at ", number(i + 1))).see(o);
+        text = text.see(o).text(format!(": {}, ", number(i + 1)));
     }
-    text
+    match beyond {
+        Some(beyond) => text.see(beyond).text(": no more."),
+        None => text.text("no more."),
+    }
 }
 
 fn counts(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> Vec<Question> {
@@ -80,7 +83,7 @@ fn counts(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> Vec<Question> {
             format!("How many {many} does the room have?"),
             format!("Tell me how many {many} there are."),
         ];
-        out.push(count(pick(rng, &forms), &many, objects));
+        out.push(count(pick(rng, &forms), &many, objects, facts.next_look(Some(class), objects)));
     }
     for (host, name) in facts.named() {
         let loads = facts.loads(host);
@@ -99,52 +102,45 @@ fn counts(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> Vec<Question> {
             format!("How many things {} the {name} carry?", does(host.class)),
             format!("Tell me how many things are on the {name}."),
         ];
-        out.push(count(pick(rng, &forms), &format!("things on the {name}"), &loads).about([host.id]));
+        let beyond = facts.next_look(None, &[&loads[..], &[host]].concat());
+        out.push(count(pick(rng, &forms), &format!("things on the {name}"), &loads, beyond).about([host.id]));
     }
     out
 }
 
-fn count(asked: Text, many: &str, objects: &[&Object]) -> Question {
+fn count(asked: Text, many: &str, objects: &[&Object], beyond: Option<&Object>) -> Question {
     let n = objects.len();
-    let think = Text::new(format!("First, I look for all {many} in the views and the points."));
-    let think = if n == 0 {
-        think.text(" Next, I go from left to right and find none of them.")
-    } else {
-        enumerate(think.text(" Next, I count from left to right: "), objects).text(".")
-    };
-    let think = think.text(format!(" So the number of {many} is {n}."));
+    let think = Text::new(format!("First, I look for all {many} in the views and the points. Next, I count them: "));
+    let think = enumerate(think, objects, beyond).text(format!(" So the number of {many} is {n}."));
     question("count", asked, think, &n.to_string()).or([number(n)]).about(objects.iter().map(|o| o.id))
 }
 
-/// What is looked for and where: the beginning of a chain that ends with yes or no, with a box or none. `found` are the
-/// instance that fits, or all that do not; none where there is nothing of the class.
-pub(super) fn search(sought: &str, class: &str, found: &[&Object], fits: bool, color: &str) -> Text {
-    let text = Text::new(format!("First, I look for {sought} in the views and the points. Next, I "));
-    if found.is_empty() {
-        return text.text(format!("go from left to right and find no {class} at all."));
-    }
-    let text = text.text("find ").see_all(found);
-    if fits {
-        return text.text(". Then I check, and that is what I look for.");
-    }
-    let none = if found.len() == 1 { format!("{} not", it_is(class)) } else { "none of them is".to_owned() };
-    text.text(format!(". Then I check, and {none} {color}."))
+/// What is looked for and where: the beginning of a chain that ends with yes or no, with a box or none. `seen` is what the look
+/// falls on; `fits`: whether that is what is sought. What was seen and what is sought stand side by side, to be compared.
+pub(super) fn search(sought: &str, seen: Option<&Object>, fits: bool) -> Text {
+    let text = Text::new(format!("First, I look for {sought} in the views and the points. Next, I find "));
+    let text = match seen {
+        Some(seen) => text.see(seen),
+        None => text.text("nothing"),
+    };
+    let verdict = if fits { "that is it" } else { "that is something else" };
+    text.text(format!(". Then I check for {sought}, and {verdict}."))
 }
 
 fn existence(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> Vec<Question> {
     let (mut yes, mut no) = (Vec::new(), Vec::new());
     for (class, objects) in facts.classes().filter(|(_, o)| o.len() <= MAX_COUNT) {
         let Some(object) = objects.choose(rng) else {
-            no.push(exists(class, None, &[], false, rng));
+            no.push(exists((class, None), (&[], facts.next_look(None, &[])), false, rng));
             continue;
         };
         if rng.random::<f64>() < PLAIN_EXISTS_SHARE {
-            yes.push(exists(class, None, &[object], true, rng));
+            yes.push(exists((class, None), (&[object], Some(object)), true, rng));
             continue;
         }
-        yes.push(exists(class, Some(object.color), &[object], true, rng));
+        yes.push(exists((class, Some(object.color)), (&[object], Some(object)), true, rng));
         if let Some(other) = missing_color(objects, rng) {
-            no.push(exists(class, Some(other), objects, false, rng));
+            no.push(exists((class, Some(other)), (objects, objects.first().copied()), false, rng));
         }
     }
     // as often yes as no
@@ -163,7 +159,13 @@ pub(super) fn missing_color(objects: &[&Object], rng: &mut ChaCha8Rng) -> Option
     others.choose(rng).copied()
 }
 
-fn exists(class: &str, color: Option<&str>, found: &[&Object], fits: bool, rng: &mut ChaCha8Rng) -> Question {
+/// Of the class, and of the colour if one is given; `of_class` are those that a view should show, `seen` is what the look falls on.
+fn exists(
+    (class, color): (&str, Option<&str>),
+    (of_class, seen): (&[&Object], Option<&Object>),
+    fits: bool,
+    rng: &mut ChaCha8Rng,
+) -> Question {
     let phrase = color.map_or_else(|| class.to_owned(), |color| format!("{color} {class}"));
     let sought = a(&phrase, class);
     let verb = if is_plural(class) { "Are" } else { "Is" };
@@ -176,9 +178,8 @@ fn exists(class: &str, color: Option<&str>, found: &[&Object], fits: bool, rng: 
         format!("I look for {sought}. {verb} there {}?", if is_plural(class) { "any" } else { "one" }),
     ];
     let answer = if fits { "yes" } else { "no" };
-    let think = search(&sought, class, found, fits, color.unwrap_or_default())
-        .text(format!(" So the answer about {sought} is {answer}."));
-    question("exists", pick(rng, &forms), think, answer).about(found.iter().map(|o| o.id))
+    let think = search(&sought, seen, fits).text(format!(" So the answer about {sought} is {answer}."));
+    question("exists", pick(rng, &forms), think, answer).about(of_class.iter().map(|o| o.id))
 }
 
 fn supports(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> Vec<Question> {

@@ -94,6 +94,11 @@ impl Question {
         self
     }
 
+    /// `task/subtype`, as evaluations name it.
+    pub fn kind(&self) -> String {
+        format!("{}/{}", self.task, self.subtype)
+    }
+
     /// The one text that a model reads: situation, earlier turns, question. `write_box` writes an object's box.
     pub fn prompt(&self, write_box: &mut dyn FnMut(usize) -> String) -> String {
         let question = write(&self.question, write_box);

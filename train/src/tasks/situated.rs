@@ -248,12 +248,16 @@ fn how_many(facts: &Facts<'_>, stand: &Stand<'_>, rng: &mut ChaCha8Rng) -> Vec<Q
         ];
         let mut think = stand.think().text(format!(" Next, I go through the {many}: "));
         let mut counted = 0;
-        for (i, (o, own)) in objects.iter().zip(&sides).enumerate() {
+        for (o, own) in objects.iter().zip(&sides) {
             counted += usize::from(*own == side);
             let so_far = if *own == side { number(counted) } else { "not there".to_owned() };
-            let joint = if i == 0 { "" } else { "; " };
-            think = think.text(joint).see(o).text(format!(", {}: {so_far}", stand.place(o)));
+            think = think.see(o).text(format!(", {}: {so_far}; ", stand.place(o)));
         }
+        // a last look says why the count ends
+        let think = match facts.next_look(Some(class), objects) {
+            Some(beyond) => think.see(beyond).text(": no more"),
+            None => think.text("no more"),
+        };
         let think = think.text(format!(". So the number of {many} is {n}."));
         let question = stand.question("how_many", pick(rng, &forms), think, &n.to_string()).or([number(n)]);
         out.push(stand.about(question, objects.iter().map(|o| o.id)));
@@ -277,7 +281,7 @@ fn is_side(facts: &Facts<'_>, stand: &Stand<'_>, rng: &mut ChaCha8Rng) -> Vec<Qu
         ];
         let answer = if side == asked { "yes" } else { "no" };
         let think = stand.think().text(" Next, I find ").see(o).text(format!(
-            ", {}. Then I check, and {} on my {side}. So the answer about the {name} is {answer}.",
+            ", {}. Then I check my {asked}, and {} on my {side}. So the answer about the {name} is {answer}.",
             stand.place(o),
             it_is(o.class)
         ));

@@ -25,7 +25,7 @@ use crate::run::{
 use crate::sft::grads::mean_and_clip;
 use crate::sft::run::{FIRST_TRAINING_SEED, FIRST_VALIDATION_SEED};
 use crate::sft::schedule::Schedule;
-use crate::tasks::TaskMix;
+use crate::tasks::{Emphasis, TaskMix};
 
 /// Largest global gradient norm.
 const MAX_GRADIENT_NORM: f32 = 1.0;
@@ -236,6 +236,7 @@ impl Encoder<'_> {
             views: usize::MAX,
             max_tokens: MAX_TOKENS,
             mix: self.args.tasks,
+            emphasis: Emphasis::new(),
         };
         let bar = progress((count * turns) as u64, "rooms encoded");
         let pools = Pools::new(self.args.workers)?;
