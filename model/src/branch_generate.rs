@@ -27,18 +27,17 @@ pub struct BranchSampling {
     pub end: u32,
     /// Token `<obj>`, whose hidden state points at an object.
     pub box_open: u32,
+    /// How many of the tokens that were not taken are told, at most, the likeliest of each step.
+    pub others: usize,
 }
 
-/// How a text begins.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Script {
-    /// Tokens that are taken instead of drawn, in order; what the box decoder writes comes between them by itself.
-    pub tokens: Vec<u32>,
-    /// The token that may not come behind them: one draw from the odds of the others, at temperature 1.
-    pub other_than: Option<u32>,
+impl BranchSampling {
+    fn goes_on(&self, text: &BranchText) -> bool {
+        !text.finished && text.tokens.len() < self.max_tokens
+    }
 }
 
-/// A sampled text.
+/// A sampled text, whole or begun.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct BranchText {
     /// Token ids, the end token included where the text came to its end.
@@ -47,6 +46,8 @@ pub struct BranchText {
     pub log_probs: Vec<f32>,
     /// Whether each token was drawn: numbers of a box and `</obj>` are not.
     pub drawn: Vec<bool>,
+    /// For each token, the likeliest of those that could have been drawn instead, each with its log-probability.
+    pub others: Vec<Vec<(u32, f32)>>,
     /// Whether the end token came within the budget.
     pub finished: bool,
     /// Each `<obj>` that was read, in order.
@@ -55,27 +56,57 @@ pub struct BranchText {
     pub objects: Vec<InFocus>,
 }
 
-/// Writes one text behind each of `prompts`, none of which is empty, after `scene`, which holds one scene and no text.
-/// `scripts`: how each of them begins; those that it does not reach begin freely. `look_up` gives what each `<obj>` points at.
+impl BranchText {
+    /// The text up to its token `place`, which was drawn, and then `other` instead of that; to be gone on with. `box_open` as it was
+    /// sampled with.
+    #[must_use]
+    pub fn left_at(&self, place: usize, other: (u32, f32), box_open: u32) -> Self {
+        let boxes = self.tokens.iter().take(place).filter(|token| **token == box_open).count();
+        let mut begun = Self {
+            tokens: self.tokens.iter().take(place).copied().collect(),
+            log_probs: self.log_probs.iter().take(place).copied().collect(),
+            drawn: self.drawn.iter().take(place).copied().collect(),
+            others: self.others.iter().take(place).cloned().collect(),
+            finished: false,
+            queries: self.queries.iter().take(boxes).cloned().collect(),
+            objects: self.objects.iter().take(boxes).cloned().collect(),
+        };
+        begun.push(other, true, Vec::new());
+        begun
+    }
+
+    fn push(&mut self, (token, log_prob): (u32, f32), drawn: bool, others: Vec<(u32, f32)>) {
+        self.tokens.push(token);
+        self.log_probs.push(log_prob);
+        self.drawn.push(drawn);
+        self.others.push(others);
+    }
+}
+
+/// Goes on with `texts`, one behind each of `prompts`, none of which is empty, after `scene`, which holds one scene and no text;
+/// [`BranchText::default`] has not begun. `look_up` gives what each `<obj>` points at.
 pub fn generate_branches(
     decoder: &Decoder,
     scene: &KvCache,
     prompts: &[Vec<u32>],
-    scripts: &[Script],
+    mut texts: Vec<BranchText>,
     sampling: &BranchSampling,
     device: &Device,
     look_up: &LookUp<'_>,
 ) -> Vec<BranchText> {
-    let mut texts = vec![BranchText::default(); prompts.len()];
-    let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
-    if longest == 0 || sampling.max_tokens == 0 {
-        return texts;
+    texts.resize(prompts.len(), BranchText::default());
+    for text in &mut texts {
+        text.finished |= text.tokens.last() == Some(&sampling.end);
     }
-    let pads: Vec<usize> = prompts.iter().map(|p| longest - p.len()).collect();
-    let mut input: Vec<i32> = Vec::with_capacity(prompts.len() * longest);
-    for (prompt, &pad) in prompts.iter().zip(&pads) {
+    // for each row of the batch, its text
+    let mut writing: Vec<usize> = (0..prompts.len()).filter(|&row| sampling.goes_on(&texts[row])).collect();
+    let length = |row: &usize| prompts[*row].len() + texts[*row].tokens.len();
+    let longest = writing.iter().map(length).max().unwrap_or(0);
+    let pads: Vec<usize> = writing.iter().map(|row| longest - length(row)).collect();
+    let mut input: Vec<i32> = Vec::with_capacity(writing.len() * longest);
+    for (&row, &pad) in writing.iter().zip(&pads) {
         input.extend(std::iter::repeat_n(0, pad));
-        input.extend(prompt.iter().map(|&t| t as i32));
+        input.extend(prompts[row].iter().chain(&texts[row].tokens).map(|&t| t as i32));
     }
     let mut branches = Branches::new(scene, pads, longest + sampling.max_tokens);
     let mut rngs: Vec<ChaCha8Rng> = (0..prompts.len() as u64)
@@ -85,47 +116,39 @@ pub fn generate_branches(
             rng
         })
         .collect();
-    // for each row of the batch, its text
-    let mut writing: Vec<usize> = (0..prompts.len()).collect();
     // for each text, what the box decoder still has to write
     let mut due: Vec<VecDeque<u32>> = vec![VecDeque::new(); prompts.len()];
-    // for each text, how many of its tokens were drawn
-    let mut drawn = vec![0; prompts.len()];
     let mut width = longest;
-    loop {
+    while !writing.is_empty() && width > 0 {
         let rows = writing.len();
         let ids = Tensor::<2, Int>::from_data(TensorData::new(std::mem::take(&mut input), [rows, width]), device);
-        let added = focus(&texts, &writing, device);
+        let added = focus(&texts, &writing, width, sampling.box_open, device);
         let hidden = decoder.read_branches(ids, added, &mut branches);
         let [_, tokens, d] = hidden.dims();
         let last = hidden.narrow(1, tokens - 1, 1).reshape([rows, d]);
-        for row in point(&mut texts, &writing, &last, sampling.box_open, look_up, device) {
+        for row in point(&mut texts, &writing, &last, sampling, look_up, device) {
             due[row] = texts[row].objects.last().map_or_else(VecDeque::new, |object| object.written.clone().into());
         }
         let logits: Vec<f32> = decoder.logits(last).into_data().iter::<f32>().collect();
         let vocabulary = logits.len() / rows;
         for (&row, logits) in writing.iter().zip(logits.chunks(vocabulary.max(1))) {
             let text = &mut texts[row];
-            if text.finished {
+            if !sampling.goes_on(text) {
                 continue;
             }
-            let written = due[row].pop_front();
-            let script = scripts.get(row).filter(|script| drawn[row] <= script.tokens.len());
-            let (token, log_prob) = match (written, script) {
-                (Some(token), _) => (token, 0.0),
-                (None, Some(script)) => follow(script, drawn[row], logits, sampling.temperature, &mut rngs[row]),
-                (None, None) => choose(logits, sampling.temperature, &mut rngs[row]),
-            };
-            text.tokens.push(token);
-            text.log_probs.push(log_prob);
-            text.drawn.push(written.is_none());
-            drawn[row] += usize::from(written.is_none());
-            text.finished = token == sampling.end;
+            match due[row].pop_front() {
+                Some(token) => text.push((token, 0.0), false, Vec::new()),
+                None => {
+                    let (token, log_prob) = choose(logits, sampling.temperature, &mut rngs[row]);
+                    let others = likeliest_others(logits, token, sampling);
+                    text.push((token, log_prob), true, others);
+                    text.finished = token == sampling.end;
+                }
+            }
         }
-        let going: Vec<usize> = (0..rows).filter(|&i| !texts[writing[i]].finished).collect();
-        let budget_spent = branches.tokens() + 1 >= longest + sampling.max_tokens;
-        if going.is_empty() || budget_spent {
-            return texts;
+        let going: Vec<usize> = (0..rows).filter(|&i| sampling.goes_on(&texts[writing[i]])).collect();
+        if going.is_empty() {
+            break;
         }
         if (rows - going.len()) as f64 >= LEAVE_SHARE * rows as f64 {
             branches.select(&going, device);
@@ -134,55 +157,59 @@ pub fn generate_branches(
         input = writing.iter().map(|&row| texts[row].tokens.last().map_or(0, |&t| t as i32)).collect();
         width = 1;
     }
+    texts
 }
 
-/// The token of `script` behind `drawn` drawn ones, at most all of its own, and its log-probability.
-fn follow(script: &Script, drawn: usize, logits: &[f32], temperature: f32, rng: &mut ChaCha8Rng) -> (u32, f32) {
-    let divisor = if temperature > 0.0 { temperature } else { 1.0 };
-    match (script.tokens.get(drawn), script.other_than) {
-        (Some(&token), _) => (token, log_probability(logits, token, divisor)),
-        (None, Some(other_than)) => {
-            let mut others = logits.to_vec();
-            if let Some(logit) = others.get_mut(other_than as usize) {
-                *logit = f32::NEG_INFINITY;
-            }
-            let (token, _) = choose(&others, 1.0, rng);
-            (token, log_probability(logits, token, 1.0))
-        }
-        (None, None) => choose(logits, temperature, rng),
+/// The likeliest tokens but `taken`, `sampling.others` at most, each with its log-probability.
+fn likeliest_others(logits: &[f32], taken: u32, sampling: &BranchSampling) -> Vec<(u32, f32)> {
+    if sampling.others == 0 {
+        return Vec::new();
     }
-}
-
-/// Of `token` under softmax(logits / divisor).
-fn log_probability(logits: &[f32], token: u32, divisor: f32) -> f32 {
+    let divisor = if sampling.temperature > 0.0 { sampling.temperature } else { 1.0 };
     let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let whole: f64 = logits.iter().map(|x| f64::from((x - top) / divisor).exp()).sum();
-    let own = logits.get(token as usize).map_or(f64::NEG_INFINITY, |x| f64::from((x - top) / divisor));
-    (own - whole.ln()) as f32
+    let log_whole = logits.iter().map(|x| f64::from((x - top) / divisor).exp()).sum::<f64>().ln();
+    let mut others: Vec<usize> = (0..logits.len()).filter(|&token| token != taken as usize).collect();
+    let falling = |a: &usize, b: &usize| logits[*b].total_cmp(&logits[*a]).then(a.cmp(b));
+    if others.len() > sampling.others {
+        others.select_nth_unstable_by(sampling.others, falling);
+        others.truncate(sampling.others);
+    }
+    others.sort_by(falling);
+    let log_prob = |token: usize| (f64::from((logits[token] - top) / divisor) - log_whole) as f32;
+    others.into_iter().map(|token| (token as u32, log_prob(token))).collect()
 }
 
-/// What is added to the next token of each row: the object in focus. `None` while no row has one.
-fn focus(texts: &[BranchText], writing: &[usize], device: &Device) -> Option<Tensor<3>> {
-    let width = writing.iter().find_map(|&row| texts[row].objects.last()).map(|o| o.token.len())?;
-    let mut added = vec![0.0f32; writing.len() * width];
-    for (out, &row) in added.chunks_mut(width).zip(writing) {
-        if let Some(object) = texts[row].objects.last() {
-            out.copy_from_slice(&object.token);
+/// What is added to the last `width` tokens of each row: the object in focus, which is that of the nearest `<obj>` before the token.
+/// `None` while no row has one.
+fn focus(texts: &[BranchText], writing: &[usize], width: usize, box_open: u32, device: &Device) -> Option<Tensor<3>> {
+    let d = writing.iter().find_map(|&row| texts[row].objects.last()).map(|object| object.token.len())?;
+    let mut added = vec![0.0f32; writing.len() * width * d];
+    for (of_row, &row) in added.chunks_mut(width * d).zip(writing) {
+        let text = &texts[row];
+        let begun = text.tokens.len().min(width);
+        // the object in focus of the first of them that is read now
+        let read = &text.tokens[..text.tokens.len() - begun];
+        let mut objects = read.iter().filter(|token| **token == box_open).count();
+        for (out, token) in of_row.chunks_mut(d).skip(width - begun).zip(&text.tokens[text.tokens.len() - begun..]) {
+            if let Some(object) = objects.checked_sub(1).and_then(|last| text.objects.get(last)) {
+                out.copy_from_slice(&object.token);
+            }
+            objects += usize::from(*token == box_open);
         }
     }
-    Some(Tensor::from_data(TensorData::new(added, [writing.len(), 1, width]), device))
+    Some(Tensor::from_data(TensorData::new(added, [writing.len(), width, d]), device))
 }
 
-/// Looks up what the rows point at whose last token, just read, is `<obj>`; returns their texts.
+/// Looks up what the rows point at whose last token, just read, is `<obj>`, and that go on; returns their texts.
 fn point(
     texts: &mut [BranchText],
     writing: &[usize],
     last: &Tensor<2>,
-    box_open: u32,
+    sampling: &BranchSampling,
     look_up: &LookUp<'_>,
     device: &Device,
 ) -> Vec<usize> {
-    let pointing = |row: usize| !texts[row].finished && texts[row].tokens.last() == Some(&box_open);
+    let pointing = |row: usize| sampling.goes_on(&texts[row]) && texts[row].tokens.last() == Some(&sampling.box_open);
     let at: Vec<usize> = (0..writing.len()).filter(|&i| pointing(writing[i])).collect();
     if at.is_empty() {
         return Vec::new();
@@ -239,7 +266,7 @@ mod tests {
     }
 
     fn sampling(temperature: f32, seed: u64) -> BranchSampling {
-        BranchSampling { max_tokens: 30, temperature, seed, end: END, box_open: BOX_OPEN }
+        BranchSampling { max_tokens: 30, temperature, seed, end: END, box_open: BOX_OPEN, others: 0 }
     }
 
     #[test]
@@ -248,10 +275,10 @@ mod tests {
         let prompts: Vec<Vec<u32>> = (0..8).map(|i| (0..1 + i % 4).map(|k| 3 + (i + k) % 9).collect()).collect();
         // an untrained decoder writes few tokens: one that it does write stands for `<obj>`
         let plain = BranchSampling { box_open: u32::MAX, ..sampling(0.0, 0) };
-        let first = generate_branches(&decoder, &cache, &prompts, &[], &plain, &device, &look_up);
+        let first = generate_branches(&decoder, &cache, &prompts, Vec::new(), &plain, &device, &look_up);
         let box_open = first.iter().flat_map(|t| &t.tokens).copied().find(|&t| t != END).unwrap();
         let options = BranchSampling { box_open, ..plain };
-        let together = generate_branches(&decoder, &cache, &prompts, &[], &options, &device, &look_up);
+        let together = generate_branches(&decoder, &cache, &prompts, Vec::new(), &options, &device, &look_up);
         let mut compared = 0;
         for (prompt, text) in prompts.iter().zip(&together) {
             let options = Sampling { max_tokens: 30, deadline: None, temperature: 0.0, seed: 0, end: END, box_open };
@@ -276,8 +303,8 @@ mod tests {
     fn a_row_draws_the_same_whoever_stands_beside_it() {
         let (decoder, cache, device) = small();
         let prompts = vec![vec![3, 4, 5]; 12];
-        let all = generate_branches(&decoder, &cache, &prompts, &[], &sampling(4.0, 7), &device, &look_up);
-        let few = generate_branches(&decoder, &cache, &prompts[..3], &[], &sampling(4.0, 7), &device, &look_up);
+        let all = generate_branches(&decoder, &cache, &prompts, Vec::new(), &sampling(4.0, 7), &device, &look_up);
+        let few = generate_branches(&decoder, &cache, &prompts[..3], Vec::new(), &sampling(4.0, 7), &device, &look_up);
         assert_eq!(
             all.iter().take(3).map(|t| &t.tokens).collect::<Vec<_>>(),
             few.iter().map(|t| &t.tokens).collect::<Vec<_>>()
@@ -292,7 +319,7 @@ mod tests {
     fn what_the_box_decoder_writes_is_not_drawn() {
         let (decoder, cache, device) = small();
         let prompts = vec![vec![3, 4, 5]; 12];
-        let texts = generate_branches(&decoder, &cache, &prompts, &[], &sampling(1.0, 7), &device, &look_up);
+        let texts = generate_branches(&decoder, &cache, &prompts, Vec::new(), &sampling(1.0, 7), &device, &look_up);
         let mut whole = 0;
         for text in &texts {
             for (t, _) in text.tokens.iter().enumerate().filter(|(t, token)| **token == BOX_OPEN && text.drawn[*t]) {
@@ -309,35 +336,68 @@ mod tests {
     }
 
     #[test]
-    fn a_script_is_followed_and_then_left() {
+    fn a_begun_text_goes_on_as_if_it_had_been_written() {
         let (decoder, cache, device) = small();
-        let prompts = vec![vec![3, 4, 5]; 40];
-        let greedy = sampling(0.0, 9);
-        let trunk = generate_branches(&decoder, &cache, &prompts[..1], &[], &greedy, &device, &look_up).remove(0);
-        let of_trunk: Vec<(u32, f32)> = (0..trunk.tokens.len())
-            .filter(|&t| trunk.drawn[t])
-            .map(|t| (trunk.tokens[t], trunk.log_probs[t]))
-            .collect();
-        let steps = of_trunk.len().min(6);
-        let scripts: Vec<Script> = (0..40)
-            .map(|i| Script {
-                tokens: of_trunk[..i % steps].iter().map(|(token, _)| *token).collect(),
-                other_than: Some(of_trunk[i % steps].0),
-            })
-            .collect();
-        let texts = generate_branches(&decoder, &cache, &prompts, &scripts, &greedy, &device, &look_up);
-        for (i, text) in texts.iter().enumerate() {
-            let drawn: Vec<usize> = (0..text.tokens.len()).filter(|&t| text.drawn[t]).collect();
-            for (&t, (token, log_prob)) in drawn.iter().zip(&of_trunk[..i % steps]) {
-                assert_eq!(text.tokens[t], *token);
-                assert!((text.log_probs[t] - log_prob).abs() < 1e-4);
+        let prompts: Vec<Vec<u32>> = (0..8).map(|i| (0..1 + i % 4).map(|k| 3 + (i + k) % 9).collect()).collect();
+        // an untrained decoder writes few tokens: one that it does write stands for `<obj>`
+        let plain = BranchSampling { box_open: u32::MAX, ..sampling(0.0, 0) };
+        let first = generate_branches(&decoder, &cache, &prompts, Vec::new(), &plain, &device, &look_up);
+        let written = |t: &u32| ![END, 5, 6].contains(t);
+        let box_open = first.iter().flat_map(|text| &text.tokens).copied().find(written).unwrap();
+        let options = BranchSampling { box_open, others: 2, ..plain };
+        let whole = generate_branches(&decoder, &cache, &prompts, Vec::new(), &options, &device, &look_up);
+        // all beginnings of all texts side by side, of very different lengths
+        let mut cases = Vec::new();
+        for (i, text) in whole.iter().enumerate() {
+            for place in (0..text.tokens.len()).filter(|&t| text.drawn[t]) {
+                cases.push((i, text.left_at(place, (text.tokens[place], text.log_probs[place]), box_open)));
             }
-            let left = drawn[i % steps];
-            assert_ne!(text.tokens[left], of_trunk[i % steps].0);
-            let both = text.log_probs[left].exp() + of_trunk[i % steps].1.exp();
-            assert!(both < 1.0 + 1e-4, "odds of both are of one distribution: {both}");
         }
-        let others: std::collections::BTreeSet<u32> = texts.iter().step_by(steps).map(|t| t.tokens[0]).collect();
-        assert!(others.len() > 1, "drawn, not the second likeliest alone");
+        let of_cases: Vec<Vec<u32>> = cases.iter().map(|(i, _)| prompts[*i].clone()).collect();
+        let begun: Vec<BranchText> = cases.iter().map(|(_, text)| text.clone()).collect();
+        let with_objects = begun.iter().filter(|text| !text.objects.is_empty()).count();
+        let at_box = begun.iter().filter(|text| text.tokens.last() == Some(&box_open)).count();
+        assert!(with_objects > 3 && at_box > 3, "{with_objects} {at_box} of {}", begun.len());
+        let on = generate_branches(&decoder, &cache, &of_cases, begun, &options, &device, &look_up);
+        for ((i, begun), text) in cases.iter().zip(&on) {
+            let whole = &whole[*i];
+            assert_eq!((&text.tokens, &text.drawn, text.finished), (&whole.tokens, &whole.drawn, whole.finished));
+            assert_eq!(text.others.len(), text.tokens.len());
+            assert!(text.log_probs.iter().zip(&whole.log_probs).all(|(a, b)| (a - b).abs() < 1e-3));
+            assert_eq!((text.queries.len(), text.objects.len()), (whole.queries.len(), whole.objects.len()));
+            for (a, b) in text.queries.iter().zip(&whole.queries) {
+                assert_eq!(a.earlier, b.earlier);
+                assert!(a.state.iter().zip(&b.state).all(|(a, b)| (a - b).abs() < 1e-3));
+            }
+            assert!(begun.tokens.len() <= text.tokens.len());
+        }
+        // what has come to its end stays as it is
+        let end = BranchText::default().left_at(0, (END, -0.5), box_open);
+        let same = generate_branches(&decoder, &cache, &prompts[..1], vec![end.clone()], &options, &device, &look_up);
+        assert_eq!(same, [BranchText { finished: true, ..end }]);
+    }
+
+    #[test]
+    fn the_odds_of_what_was_not_taken_are_of_the_same_distribution() {
+        let (decoder, cache, device) = small();
+        let prompts = vec![vec![3, 4, 5]; 3];
+        let all = BranchSampling { others: 100, ..sampling(0.0, 9) };
+        let few = BranchSampling { others: 3, ..all };
+        let whole = generate_branches(&decoder, &cache, &prompts, Vec::new(), &all, &device, &look_up);
+        let short = generate_branches(&decoder, &cache, &prompts, Vec::new(), &few, &device, &look_up);
+        for (text, few) in whole.iter().zip(&short) {
+            assert_eq!(text.tokens, few.tokens);
+            for t in 0..text.tokens.len() {
+                if !text.drawn[t] {
+                    assert!(text.others[t].is_empty());
+                    continue;
+                }
+                let sum: f32 = text.others[t].iter().map(|(_, p)| p.exp()).sum();
+                assert!((sum + text.log_probs[t].exp() - 1.0).abs() < 1e-4, "{sum}");
+                assert_eq!(text.others[t].len(), 11);
+                assert!(text.others[t].iter().all(|(token, p)| *token != text.tokens[t] && *p <= text.log_probs[t]));
+                assert_eq!(few.others[t], text.others[t][..3]);
+            }
+        }
     }
 }

@@ -46,7 +46,7 @@ pub use answer::{
     Answer, AskOptions, Encoders, Grounding, Latency, SelectedView, ViewChoice, ViewId, ViewStrategy, check_question,
 };
 pub use box_decoder::{BoxDecoder, BoxPrediction, PaddedPoints};
-pub use branch_generate::{BranchSampling, BranchText, Script, generate_branches};
+pub use branch_generate::{BranchSampling, BranchText, generate_branches};
 pub use config::{CONFIG_FORMAT_VERSION, DecoderConfig, ModelConfig, TextTowerConfig, VisionConfig};
 pub use device::{DeviceChoice, DeviceError};
 pub use error::{ModelError, WeightsFault};

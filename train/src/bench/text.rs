@@ -196,8 +196,9 @@ fn sampling(decoder: &Decoder, args: &TextArgs) -> f64 {
             seed: run as u64,
             end: NO_TOKEN,
             box_open: NO_TOKEN,
+            others: 0,
         };
-        std::hint::black_box(generate_branches(decoder, &scene, &prompts, &[], &sampling, &device, &nowhere));
+        std::hint::black_box(generate_branches(decoder, &scene, &prompts, Vec::new(), &sampling, &device, &nowhere));
         if run > 0 {
             times.push(start.elapsed().as_secs_f64() * 1e3);
         }

@@ -2,20 +2,22 @@
 
 use burn::tensor::Device;
 use rand::SeedableRng;
-use rand::distr::Distribution;
-use rand::distr::weighted::WeightedIndex;
 use rand_chacha::ChaCha8Rng;
 use vantage_model::{
-    BoxQuery, BranchSampling, BranchText, ModelConfig, Network, Script, SpecialTokens, Tokenizer, generate_branches,
-    grammar, objects_in_focus, world_boxes,
+    BoxQuery, BranchSampling, BranchText, ModelConfig, Network, SpecialTokens, Tokenizer, generate_branches, grammar,
+    objects_in_focus, world_boxes,
 };
 use vantage_scene::OrientedBox;
 
 use super::advantage::{LEAST_SPREAD, Spread, advantages};
+use super::few::few_of;
 use super::reading::ReadScene;
 use crate::dataset::{ScenePart, TextRow};
 use crate::metrics::match_boxes;
 use crate::rewards::{Expected, RewardWeights, Rewards, Similarity, Written, reward};
+
+/// Tokens of a step besides the likeliest that an answer may be left by.
+const OTHERS: usize = 16;
 
 /// How groups are sampled.
 #[derive(Debug, Clone, Copy)]
@@ -88,7 +90,7 @@ pub struct Lesson {
 /// same question is the advantage of all its tokens.
 pub fn roll_out(asked: &Asked<'_>, groups: &GroupConfig, spread: Spread, seed: u64) -> Lesson {
     let rows: Vec<usize> = (0..asked.rows.len()).flat_map(|row| std::iter::repeat_n(row, groups.group)).collect();
-    let answers = asked.answers(&rows, &[], groups.temperature, seed);
+    let answers = asked.answers(&rows, Vec::new(), 0, groups.temperature, seed);
     let totals: Vec<f64> = answers.iter().map(|a| a.rewards.total).collect();
     let group = groups.group.max(1);
     let advantages = advantages(&totals, group, spread);
@@ -106,47 +108,48 @@ pub fn roll_out(asked: &Asked<'_>, groups: &GroupConfig, spread: Spread, seed: u
     lesson
 }
 
-/// Writes the likeliest answer to each of `rows`, and beside it `groups.group - 1` that leave it at one token and take the likeliest
-/// ones again behind it. So it is known what that token alone is worth.
+/// Writes the likeliest answer to each of `rows`, and beside it `groups.group - 1` at most that leave it at one token and take the
+/// likeliest ones again behind it. So it is known what that token alone is worth.
 ///
-/// A step is left as often as the policy at temperature 1 would leave it there. With p the odds of its tokens, a the likeliest and
-/// R(b) what the answer earns that takes b, the gradient of the expected reward of leaving at most one step is the sum over steps of
-/// sum_b p(b) (R(b) - R(a)) grad log p(b). Here a step is drawn by its share of Z, the sum of all 1 - p(a), and b by
-/// p(b) / (1 - p(a)), so that Z (R(b) - R(a)) is the advantage of the draw, without bias.
+/// With p the odds of a step's tokens, a the likeliest and R(b) what the answer earns that takes b, the gradient of the expected reward
+/// of leaving at most one step is the sum over steps of sum_b p(b) (R(b) - R(a)) grad log p(b). Each way out, a step with a token, is one
+/// term of it, and what is behind it follows from it: writing the same one twice would tell nothing new. `few_of` chooses different
+/// ones with weights w for which the sum of w (R(b) - R(a)) grad log p(b) over the chosen is that gradient without bias; w times the
+/// gain, times the mean number of draws of a question, is the advantage, as the loss is a mean over draws. Of a step, the 16 likeliest
+/// others count.
 pub fn branch_out(asked: &Asked<'_>, groups: &GroupConfig, seed: u64) -> Lesson {
     let rows: Vec<usize> = (0..asked.rows.len()).collect();
-    let answers = asked.answers(&rows, &[], 0.0, seed);
+    let answers = asked.answers(&rows, Vec::new(), OTHERS, 0.0, seed);
+    let box_open = asked.policy.tokenizer.special().box_open;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let (mut left, mut scripts, mut weights) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut left, mut begun, mut weights) = (Vec::new(), Vec::new(), Vec::new());
     for (i, answer) in answers.iter().enumerate() {
-        let steps: Vec<Draw> = draws(i, &answer.text).collect();
-        let odds: Vec<f64> = steps.iter().map(|step| (-f64::from(step.log_prob).exp_m1()).max(0.0)).collect();
-        let sum: f64 = odds.iter().sum();
-        // a policy that never leaves its answer cannot be told more
-        let Ok(choice) = WeightedIndex::new(&odds) else { continue };
-        for _ in 1..groups.group {
-            let step = choice.sample(&mut rng);
-            let tokens = steps[..step].iter().map(|step| step.token).collect();
-            scripts.push(Script { tokens, other_than: Some(steps[step].token) });
-            left.push(steps[step]);
-            weights.push(sum);
+        let ways: Vec<Draw> = draws(i, &answer.text)
+            .flat_map(|step| {
+                let others = answer.text.others[step.place].iter();
+                others.map(move |&(token, log_prob)| Draw { token, log_prob, ..step })
+            })
+            .collect();
+        let odds: Vec<f64> = ways.iter().map(|way| f64::from(way.log_prob).exp()).collect();
+        for (way, weight) in few_of(&odds, groups.group.saturating_sub(1), &mut rng) {
+            let Draw { place, token, log_prob, .. } = ways[way];
+            begun.push(answer.text.left_at(place, (token, log_prob), box_open));
+            left.push(ways[way]);
+            weights.push(weight);
         }
     }
-    let rows: Vec<usize> = left.iter().map(|step| answers[step.answer].row).collect();
-    let others = asked.answers(&rows, &scripts, 0.0, seed);
+    let rows: Vec<usize> = left.iter().map(|way| answers[way.answer].row).collect();
+    let others = asked.answers(&rows, begun, 0, 0.0, seed);
     let mut lesson = Lesson { gains: vec![0.0; answers.len()], ..Lesson::default() };
     let mut told = vec![false; answers.len()];
-    for ((step, other), weight) in left.into_iter().zip(&others).zip(weights) {
-        let (Some(&token), Some(&log_prob)) = (other.text.tokens.get(step.place), other.text.log_probs.get(step.place))
-        else {
-            continue;
-        };
-        let gain = other.rewards.total - answers[step.answer].rewards.total;
+    let mean_draws = left.len() as f64 / answers.len().max(1) as f64;
+    for ((way, other), weight) in left.into_iter().zip(&others).zip(weights) {
+        let gain = other.rewards.total - answers[way.answer].rewards.total;
         let tells = gain.is_finite() && gain.abs() >= LEAST_SPREAD;
-        told[step.answer] |= tells;
-        lesson.gains[step.answer] = lesson.gains[step.answer].max(gain);
-        lesson.draws.push(vec![Draw { token, log_prob, ..step }]);
-        lesson.advantages.push(if tells { (weight * gain) as f32 } else { 0.0 });
+        told[way.answer] |= tells;
+        lesson.gains[way.answer] = lesson.gains[way.answer].max(gain);
+        lesson.draws.push(vec![way]);
+        lesson.advantages.push(if tells { (mean_draws * weight * gain) as f32 } else { 0.0 });
     }
     lesson.degenerate = told.iter().filter(|told| !**told).count();
     lesson.answers = answers;
@@ -189,8 +192,15 @@ impl<'a> Asked<'a> {
         Self { policy, scene, rows, max_tokens, weights, similarity, read }
     }
 
-    /// Writes and rewards an answer to each of `rows`, indices of questions, as `scripts` begin them.
-    fn answers(&self, rows: &[usize], scripts: &[Script], temperature: f32, seed: u64) -> Vec<Rollout> {
+    /// Writes and rewards an answer to each of `rows`, indices of questions, each as it is `begun`; `others` as in [`BranchSampling`].
+    fn answers(
+        &self,
+        rows: &[usize],
+        begun: Vec<BranchText>,
+        others: usize,
+        temperature: f32,
+        seed: u64,
+    ) -> Vec<Rollout> {
         let Self { policy, scene, read: ReadScene { kv, padded }, .. } = self;
         let Policy { network, tokenizer, device, .. } = **policy;
         let special: &SpecialTokens = tokenizer.special();
@@ -202,8 +212,9 @@ impl<'a> Asked<'a> {
             seed,
             end: special.end,
             box_open: special.box_open,
+            others,
         };
-        let texts = generate_branches(&network.decoder, kv, &prompts, scripts, &sampling, device, &|queries| {
+        let texts = generate_branches(&network.decoder, kv, &prompts, begun, &sampling, device, &|queries| {
             objects_in_focus(network, queries, padded, &scene.bounds, tokenizer)
         });
 

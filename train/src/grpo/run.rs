@@ -94,8 +94,8 @@ pub struct GrpoArgs {
     /// Tasks with their shares, such as `qa=6,grounding=7`; or `all`, each by its own.
     #[arg(long, default_value = "all")]
     pub tasks: TaskMix,
-    /// Instead of drawing whole answers: the likeliest one, and `--group` less one that leave it at one token drawn from the policy and
-    /// take the likeliest again behind it. What they earn more or less is the advantage of that token alone.
+    /// Instead of drawing whole answers: the likeliest one, and `--group` less one that leave it at one token and take the likeliest again
+    /// behind it: at its likeliest other tokens, and at a few that stand for the rest. What they earn more or less is that token's doing.
     #[arg(long)]
     pub branches: bool,
     /// Temperature of the sampling.

@@ -270,6 +270,7 @@ mod tests {
             tokens,
             log_probs: vec![0.0; length],
             drawn: (0..length).map(|t| !(has_box && t == 3)).collect(),
+            others: vec![Vec::new(); length],
             finished: true,
             queries: if has_box {
                 vec![BoxQuery { state: Vec::new(), earlier: vec![EARLIER; row] }]

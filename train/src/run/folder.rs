@@ -20,7 +20,7 @@ use vantage_model::{ModelConfig, Network, Tokenizer};
 
 use super::Model;
 use super::adapters::save_apart;
-use crate::grpo::Headroom;
+use crate::tasks::Headroom;
 
 /// Version of state.json.
 pub const RUN_FORMAT_VERSION: u32 = 3;
@@ -49,6 +49,7 @@ pub struct Checkpoint {
     /// The settings that decide the curve, by option; a run goes on with the same alone.
     pub settings: BTreeMap<String, String>,
     /// What groups of answers held so far; empty but for GRPO.
+    #[serde(default)]
     pub headroom: Headroom,
 }
 
@@ -136,7 +137,7 @@ impl RunFolder {
             .with_context(|| format!("{} is damaged; remove its folder to start anew", path.display()))?;
         ensure!(
             state.format_version == RUN_FORMAT_VERSION,
-            "{}: format_version {} is not {RUN_FORMAT_VERSION}",
+            "{}: format_version {} is not {RUN_FORMAT_VERSION}; give another --out (its model can be the --init)",
             path.display(),
             state.format_version
         );
@@ -286,13 +287,8 @@ mod tests {
     }
 
     fn written(folder: &RunFolder, step: usize) -> Checkpoint {
-        let state = Checkpoint {
-            format_version: RUN_FORMAT_VERSION,
-            step,
-            seconds: 1.5,
-            best: Some((0.25, 1)),
-            settings: settings("0.1"),
-        };
+        let begun = Checkpoint::begin(settings("0.1"));
+        let state = Checkpoint { step, seconds: 1.5, best: Some((0.25, 1)), ..begun };
         let last = folder.path.join(LAST);
         fs::create_dir_all(&last).unwrap();
         fs::write(last.join(STATE), serde_json::to_string(&state).unwrap()).unwrap();
@@ -306,6 +302,13 @@ mod tests {
         assert_eq!(folder.checkpoint(&settings("0.1")).unwrap(), None);
         let state = written(&folder, 3);
         assert_eq!(folder.checkpoint(&settings("0.1")).unwrap(), Some(state));
+        let path = folder.path.join(LAST).join(STATE);
+        let older = r#"{"format_version":2,"step":3,"seconds":1.5,"best":null,"settings":{}}"#;
+        let now = fs::read_to_string(&path).unwrap();
+        fs::write(&path, older).unwrap();
+        let refused = folder.checkpoint(&settings("0.1")).unwrap_err().to_string();
+        assert!(refused.contains("format_version 2 is not 3"), "{refused}");
+        fs::write(&path, now).unwrap();
         let other = folder.checkpoint(&settings("0.2")).unwrap_err().to_string();
         assert!(other.contains("--learning-rate 0.1, not 0.2"), "{other}");
         let mut fewer = settings("0.1");

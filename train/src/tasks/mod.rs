@@ -7,6 +7,7 @@ mod dense_caption;
 mod dialogue;
 mod facts;
 mod grounding;
+mod headroom;
 mod interval;
 mod kind;
 mod mix;
@@ -21,6 +22,7 @@ mod situated;
 mod words;
 
 pub use ask::{Emphasis, emphasised_questions, questions};
+pub use headroom::Headroom;
 pub use interval::{Estimate, estimate};
 pub use kind::Task;
 pub use mix::{TaskMix, TaskMixError};

@@ -111,7 +111,7 @@ fn counts(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> Vec<Question> {
 fn count(asked: Text, many: &str, objects: &[&Object], beyond: Option<&Object>) -> Question {
     let n = objects.len();
     let think = Text::new(format!("First, I look for all {many} in the views and the points. Next, I count them: "));
-    let think = enumerate(think, objects, beyond).text(format!(" So the number of {many} is {n}."));
+    let think = enumerate(think, objects, beyond).text(format!(" So the number of {many} in all is {n}."));
     question("count", asked, think, &n.to_string()).or([number(n)]).about(objects.iter().map(|o| o.id))
 }
 

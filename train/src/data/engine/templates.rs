@@ -17,6 +17,8 @@ const BOX_OPEN: &str = "<obj>";
 const BOX_CLOSE: &str = "</obj>";
 /// What stands before the number of all that was found.
 const TOTAL: &str = "That makes ";
+/// What follows the box of a last look, which does not count.
+const LAST_LOOK: &str = ": no more.";
 /// What stands between a subject and what is said of it.
 const COPULAS: [&str; 5] = [" is ", " are ", ": ", " answer ", " turn "];
 /// What stands before a place or a thing and is no part of its name.
@@ -119,8 +121,12 @@ fn derived(task: Task, think: &str) -> String {
     if task != Task::Grounding || stated == "none" || found.is_empty() {
         return stated;
     }
-    let said = think.rsplit_once(TOTAL).and_then(|(_, rest)| rest.split(['.', ' ']).next()).map(str::parse::<usize>);
+    let total = think.rsplit_once(TOTAL);
+    let said = total.and_then(|(_, rest)| rest.split(['.', ' ']).next()).map(str::parse::<usize>);
     let count = said.and_then(Result::ok).unwrap_or(1);
+    // a count may end with a look at what does not count any more
+    let beyond = total.is_some_and(|(before, _)| before.trim_end().ends_with(LAST_LOOK));
+    let found = &found[..found.len() - usize::from(beyond)];
     let last = &found[found.len().saturating_sub(count)..];
     last.iter().map(|numbers| format!("{BOX_OPEN}{numbers}{BOX_CLOSE}")).collect::<Vec<_>>().join(", ")
 }

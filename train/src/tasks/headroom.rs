@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use crate::tasks::Emphasis;
+use super::Emphasis;
 
 /// What a question of long ago counts beside one of now, for each question of its kind since.
 const DECAY: f64 = 0.98;
