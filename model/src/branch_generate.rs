@@ -140,7 +140,7 @@ pub fn generate_branches(
                 Some(token) => text.push((token, 0.0), false, Vec::new()),
                 None => {
                     let (token, log_prob) = choose(logits, sampling.temperature, &mut rngs[row]);
-                    let others = likeliest_others(logits, token, sampling);
+                    let others = likeliest_others(logits, (token, log_prob), sampling);
                     text.push((token, log_prob), true, others);
                     text.finished = token == sampling.end;
                 }
@@ -160,14 +160,12 @@ pub fn generate_branches(
     texts
 }
 
-/// The likeliest tokens but `taken`, `sampling.others` at most, each with its log-probability.
-fn likeliest_others(logits: &[f32], taken: u32, sampling: &BranchSampling) -> Vec<(u32, f32)> {
+/// The likeliest tokens but the one that was taken, `sampling.others` at most, each with its log-probability.
+fn likeliest_others(logits: &[f32], (taken, log_prob): (u32, f32), sampling: &BranchSampling) -> Vec<(u32, f32)> {
     if sampling.others == 0 {
         return Vec::new();
     }
     let divisor = if sampling.temperature > 0.0 { sampling.temperature } else { 1.0 };
-    let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let log_whole = logits.iter().map(|x| f64::from((x - top) / divisor).exp()).sum::<f64>().ln();
     let mut others: Vec<usize> = (0..logits.len()).filter(|&token| token != taken as usize).collect();
     let falling = |a: &usize, b: &usize| logits[*b].total_cmp(&logits[*a]).then(a.cmp(b));
     if others.len() > sampling.others {
@@ -175,8 +173,8 @@ fn likeliest_others(logits: &[f32], taken: u32, sampling: &BranchSampling) -> Ve
         others.truncate(sampling.others);
     }
     others.sort_by(falling);
-    let log_prob = |token: usize| (f64::from((logits[token] - top) / divisor) - log_whole) as f32;
-    others.into_iter().map(|token| (token as u32, log_prob(token))).collect()
+    let less = |token: usize| (logits[token] - logits[taken as usize]) / divisor;
+    others.into_iter().map(|token| (token as u32, log_prob + less(token))).collect()
 }
 
 /// What is added to the last `width` tokens of each row: the object in focus, which is that of the nearest `<obj>` before the token.

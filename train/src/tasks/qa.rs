@@ -51,13 +51,15 @@ fn color(o: &Object, rng: &mut ChaCha8Rng) -> Question {
     question("color", pick(rng, &forms), think, color).about([o.id])
 }
 
-/// "<obj>..</obj> a red chair: one, <obj>..</obj> a blue chair: two, <obj>..</obj> a white desk: no more": each is looked at first
-/// and then counted, and the last look, `beyond`, says why the count ends.
+/// "<obj>..</obj> a red chair: one, <obj>..</obj> a blue chair: two, <obj>..</obj> a white desk: no more.": each is looked at first
+/// and then counted, and the last look, `beyond`, says why the count ends. None comes behind as many as are ever counted.
 pub(super) fn enumerate(mut text: Text, objects: &[&Object], beyond: Option<&Object>) -> Text {
     for (i, o) in objects.iter().enumerate() {
-        text = text.see(o).text(format!(": {}, ", number(i + 1)));
+        let joint = if i + 1 == MAX_COUNT { "." } else { ", " };
+        text = text.see(o).text(format!(": {}{joint}", number(i + 1)));
     }
     match beyond {
+        _ if objects.len() == MAX_COUNT => text,
         Some(beyond) => text.see(beyond).text(": no more."),
         None => text.text("no more."),
     }
@@ -131,16 +133,16 @@ fn existence(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> Vec<Question> {
     let (mut yes, mut no) = (Vec::new(), Vec::new());
     for (class, objects) in facts.classes().filter(|(_, o)| o.len() <= MAX_COUNT) {
         let Some(object) = objects.choose(rng) else {
-            no.push(exists((class, None), (&[], facts.next_look(None, &[])), false, rng));
+            no.push(exists(facts, (class, None), &[], false, rng));
             continue;
         };
         if rng.random::<f64>() < PLAIN_EXISTS_SHARE {
-            yes.push(exists((class, None), (&[object], Some(object)), true, rng));
+            yes.push(exists(facts, (class, None), &[object], true, rng));
             continue;
         }
-        yes.push(exists((class, Some(object.color)), (&[object], Some(object)), true, rng));
+        yes.push(exists(facts, (class, Some(object.color)), &[object], true, rng));
         if let Some(other) = missing_color(objects, rng) {
-            no.push(exists((class, Some(other)), (objects, objects.first().copied()), false, rng));
+            no.push(exists(facts, (class, Some(other)), objects, false, rng));
         }
     }
     // as often yes as no
@@ -159,10 +161,11 @@ pub(super) fn missing_color(objects: &[&Object], rng: &mut ChaCha8Rng) -> Option
     others.choose(rng).copied()
 }
 
-/// Of the class, and of the colour if one is given; `of_class` are those that a view should show, `seen` is what the look falls on.
+/// Whether there is one of the class, and of the colour if one is given. `of_class`: the one that fits, or all that do not.
 fn exists(
+    facts: &Facts<'_>,
     (class, color): (&str, Option<&str>),
-    (of_class, seen): (&[&Object], Option<&Object>),
+    of_class: &[&Object],
     fits: bool,
     rng: &mut ChaCha8Rng,
 ) -> Question {
@@ -178,6 +181,7 @@ fn exists(
         format!("I look for {sought}. {verb} there {}?", if is_plural(class) { "any" } else { "one" }),
     ];
     let answer = if fits { "yes" } else { "no" };
+    let seen = of_class.first().copied().or_else(|| facts.next_look(None, &[]));
     let think = search(&sought, seen, fits).text(format!(" So the answer about {sought} is {answer}."));
     question("exists", pick(rng, &forms), think, answer).about(of_class.iter().map(|o| o.id))
 }

@@ -248,13 +248,15 @@ fn how_many(facts: &Facts<'_>, stand: &Stand<'_>, rng: &mut ChaCha8Rng) -> Vec<Q
         ];
         let mut think = stand.think().text(format!(" Next, I go through the {many}: "));
         let mut counted = 0;
-        for (o, own) in objects.iter().zip(&sides) {
+        for (i, (o, own)) in objects.iter().zip(&sides).enumerate() {
             counted += usize::from(*own == side);
             let so_far = if *own == side { number(counted) } else { "not there".to_owned() };
-            think = think.see(o).text(format!(", {}: {so_far}; ", stand.place(o)));
+            let joint = if i + 1 == MAX_COUNT { "" } else { "; " };
+            think = think.see(o).text(format!(", {}: {so_far}{joint}", stand.place(o)));
         }
-        // a last look says why the count ends
+        // a last look says why the count ends, but behind as many as are ever gone through
         let think = match facts.next_look(Some(class), objects) {
+            _ if objects.len() == MAX_COUNT => think,
             Some(beyond) => think.see(beyond).text(": no more"),
             None => think.text("no more"),
         };
