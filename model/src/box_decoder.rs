@@ -18,7 +18,7 @@ const EXTENT_PER_DEVIATION: f32 = 3.464_101_6;
 /// Smallest extent in metres that the first estimate may have.
 const MIN_EXTENT_M: f32 = 0.05;
 /// Channels in which a point's place relative to earlier boxes is weighed.
-const RELATION_CHANNELS: usize = 16;
+const RELATION_CHANNELS: usize = 24;
 /// Keeps the square root of a variance differentiable at zero; square metres.
 const VARIANCE_FLOOR_M2: f32 = 1.0e-5;
 
@@ -96,7 +96,15 @@ impl BoxDecoder {
 
     /// `queries`: `[scenes, queries, hidden_width]`, the hidden states at `<obj>`. `relations`: `[scenes, queries, points,
     /// POINT_RELATION_WIDTH]`, each point's place relative to the boxes that were pointed at before; `None` where none was.
-    pub fn forward(&self, queries: Tensor<3>, relations: Option<Tensor<4>>, points: &PaddedPoints) -> BoxPrediction {
+    /// `beside`: `[scenes, queries, points]`, true where a point is not to be found by the first round, which then finds what of the
+    /// others it would; `pointing` is of all points nevertheless.
+    pub fn forward(
+        &self,
+        queries: Tensor<3>,
+        relations: Option<Tensor<4>>,
+        beside: Option<Tensor<3, Bool>>,
+        points: &PaddedPoints,
+    ) -> BoxPrediction {
         let [scenes, count, _] = queries.dims();
         let total = points.features.dims()[1];
         let keys = self.key_feature.forward(points.features.clone()) + self.key_place.forward(points.places.clone());
@@ -113,7 +121,11 @@ impl BoxDecoder {
             scores = scores + relu(self.relation.forward(relations)).matmul(weights).reshape([scenes, count, total]);
         }
         let scores = scores.mask_fill(hidden.clone(), HIDDEN_SCORE);
-        let attention = softmax(scores.clone(), 2);
+        let looked_at = match beside {
+            Some(beside) => scores.clone().mask_fill(beside, HIDDEN_SCORE),
+            None => scores.clone(),
+        };
+        let attention = softmax(looked_at, 2);
         let pointing = scores.clone() - log_sum_exp(scores);
         let found = attention.clone().matmul(points.metres.clone());
         let context = attention.matmul(values.clone());

@@ -75,6 +75,22 @@ impl BranchText {
         begun
     }
 
+    /// The text up to its `<obj>` at `place`, and `object`, which `query` points at there instead; to be gone on with. Not begun where
+    /// the text is shorter.
+    #[must_use]
+    pub fn pointing_at(&self, place: usize, query: BoxQuery, object: InFocus) -> Self {
+        let Some((&open, &log_prob)) = self.tokens.get(place).zip(self.log_probs.get(place)) else {
+            return Self::default();
+        };
+        let mut begun = self.left_at(place, (open, log_prob), open);
+        for &token in &object.written {
+            begun.push((token, 0.0), false, Vec::new());
+        }
+        begun.queries.push(query);
+        begun.objects.push(object);
+        begun
+    }
+
     fn push(&mut self, (token, log_prob): (u32, f32), drawn: bool, others: Vec<(u32, f32)>) {
         self.tokens.push(token);
         self.log_probs.push(log_prob);
@@ -220,6 +236,7 @@ fn point(
         .map(|(state, &i)| BoxQuery {
             state,
             earlier: texts[writing[i]].objects.iter().map(|object| object.bbox).collect(),
+            among: None,
         })
         .collect();
     let objects = look_up(&queries);
@@ -350,12 +367,20 @@ mod tests {
             for place in (0..text.tokens.len()).filter(|&t| text.drawn[t]) {
                 cases.push((i, text.left_at(place, (text.tokens[place], text.log_probs[place]), box_open)));
             }
+            // and those that end behind a box, pointed at as it was
+            let opens = (0..text.tokens.len()).filter(|&t| text.drawn[t] && text.tokens[t] == box_open);
+            for ((place, query), object) in opens.zip(&text.queries).zip(&text.objects) {
+                if place + object.written.len() < text.tokens.len() {
+                    cases.push((i, text.pointing_at(place, query.clone(), object.clone())));
+                }
+            }
         }
         let of_cases: Vec<Vec<u32>> = cases.iter().map(|(i, _)| prompts[*i].clone()).collect();
         let begun: Vec<BranchText> = cases.iter().map(|(_, text)| text.clone()).collect();
         let with_objects = begun.iter().filter(|text| !text.objects.is_empty()).count();
         let at_box = begun.iter().filter(|text| text.tokens.last() == Some(&box_open)).count();
-        assert!(with_objects > 3 && at_box > 3, "{with_objects} {at_box} of {}", begun.len());
+        let behind_box = begun.iter().filter(|text| text.drawn.last() == Some(&false)).count();
+        assert!(with_objects > 3 && at_box > 3 && behind_box > 3, "{with_objects} {at_box} {behind_box}");
         let on = generate_branches(&decoder, &cache, &of_cases, begun, &options, &device, &look_up);
         for ((i, begun), text) in cases.iter().zip(&on) {
             let whole = &whole[*i];

@@ -79,7 +79,8 @@ pub fn generate(
         // what the box decoder writes next
         let mut written: Vec<u32> = Vec::new();
         if out.tokens.last() == Some(&sampling.box_open) {
-            let query = BoxQuery { state: last.clone().into_data().iter::<f32>().collect(), earlier: earlier.clone() };
+            let state = last.clone().into_data().iter::<f32>().collect();
+            let query = BoxQuery { state, earlier: earlier.clone(), among: None };
             object = (aids.look_up)(std::slice::from_ref(&query)).pop();
             earlier.extend(object.as_ref().map(|o| o.bbox));
             out.queries.push(query);

@@ -54,7 +54,7 @@ pub use grammar::TextBox;
 pub use map_views::{MapView, Place};
 pub use network::{Network, SceneInput, TextEmbeddings};
 pub use norm::{Norm, NormKind};
-pub use pointing::{BoxQuery, InFocus, objects_in_focus, world_boxes};
+pub use pointing::{BoxQuery, InFocus, first_looks, objects_in_focus, world_boxes};
 pub use points::{PointFeatures, PointPlan, PointSample};
 pub use position::{PLACE_WIDTH, place_features, scene_center};
 pub use prompt::{prompt_tokens, target_text, target_tokens};

@@ -7,6 +7,7 @@ use burn::tensor::activation::gelu;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use vantage_scene::Aabb;
 
+use crate::answer::Encoders;
 use crate::box_decoder::{BoxDecoder, BoxPrediction, PaddedPoints};
 use crate::config::ModelConfig;
 use crate::decoder::{Decoder, KvCache};
@@ -141,17 +142,18 @@ impl Network {
     }
 
     /// Scene tokens of a batch of scenes and how many of each row are real:
-    /// points first, then images, then depths; `[scenes, longest, width]`.
+    /// points first, then images, then depths, those of `encoders` alone; `[scenes, longest, width]`.
     pub fn scene_tokens(
         &self,
         scenes: &[SceneInput<'_>],
         plan: &PointPlan,
         points: &PointFeatures,
         views: Option<(&ViewFeatures, &ViewFeatures)>,
+        encoders: Encoders,
         device: &Device,
     ) -> (Tensor<3>, Vec<usize>) {
         let point_tokens = self.point_tokens(scenes, plan, points, device);
-        self.tokens_behind(point_tokens, scenes, plan, views, device)
+        self.tokens_behind(point_tokens, scenes, plan, views, encoders, device)
     }
 
     /// The tokens of the points alone, `[coarse points, d_model]`: they depend on nothing but the map.
@@ -178,6 +180,7 @@ impl Network {
         scenes: &[SceneInput<'_>],
         plan: &PointPlan,
         views: Option<(&ViewFeatures, &ViewFeatures)>,
+        encoders: Encoders,
         device: &Device,
     ) -> (Tensor<3>, Vec<usize>) {
         let coarse_ranges = plan.coarse_ranges();
@@ -208,10 +211,11 @@ impl Network {
         let mut rows: Vec<Vec<i32>> = Vec::with_capacity(scenes.len());
         let mut next_view = 0;
         for (scene, range) in scenes.iter().zip(coarse_ranges) {
-            let mut row: Vec<i32> = range.clone().map(|i| i as i32).collect();
+            let mut row: Vec<i32> =
+                if encoders.points { range.clone().map(|i| i as i32).collect() } else { Vec::new() };
             let used = scene.views.len() * per_view;
-            for offset in [point_rows, point_rows + view_rows] {
-                row.extend((0..used).map(|i| (offset + next_view + i) as i32));
+            for (on, offset) in [(encoders.image, point_rows), (encoders.depth, point_rows + view_rows)] {
+                row.extend((0..if on { used } else { 0 }).map(|i| (offset + next_view + i) as i32));
             }
             next_view += used;
             rows.push(row);
@@ -291,11 +295,17 @@ impl Network {
     }
 
     /// Boxes for hidden states at `<obj>`, `[scenes, queries, width]`. `earlier`: for each query, scene by scene, the boxes that its
-    /// text pointed at before; a query without an entry has none.
-    pub fn boxes(&self, queries: Tensor<3>, earlier: &[&[FocusBox]], points: &PaddedPoints) -> BoxPrediction {
+    /// text pointed at before; a query without an entry has none. `beside` as in [`BoxDecoder::forward`].
+    pub fn boxes(
+        &self,
+        queries: Tensor<3>,
+        earlier: &[&[FocusBox]],
+        beside: Option<Tensor<3, Bool>>,
+        points: &PaddedPoints,
+    ) -> BoxPrediction {
         let [scenes, count, _] = queries.dims();
         if earlier.iter().all(|boxes| boxes.is_empty()) {
-            return self.box_decoder.forward(queries, None, points);
+            return self.box_decoder.forward(queries, None, beside, points);
         }
         let total = points.metres.dims()[1];
         let metres: Vec<f32> = points.metres.clone().into_data().iter::<f32>().collect();
@@ -307,7 +317,7 @@ impl Network {
         }
         let shape = [scenes, count, total, POINT_RELATION_WIDTH];
         let relations = Tensor::<4>::from_data(TensorData::new(relations, shape), &queries.device());
-        self.box_decoder.forward(queries, Some(relations), points)
+        self.box_decoder.forward(queries, Some(relations), beside, points)
     }
 
     /// What the decoder reads of the object in focus, as the points show it.

@@ -1,7 +1,9 @@
 //! Hidden states at `<obj>` in, what each points at out: the token that keeps the object in focus, and its box in the world.
 
+use std::sync::Arc;
+
 use burn::tensor::activation::sigmoid;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Bool, Tensor, TensorData};
 use vantage_scene::{Aabb, OrientedBox};
 
 use crate::box_decoder::{BoxPrediction, PaddedPoints};
@@ -22,6 +24,8 @@ pub struct BoxQuery {
     pub state: Vec<f32>,
     /// The boxes that the text pointed at before, in order.
     pub earlier: Vec<FocusBox>,
+    /// Whether each point of the scene may be found; all may where there is none. It makes a text point elsewhere than it would.
+    pub among: Option<Arc<[bool]>>,
 }
 
 /// What an `<obj>` points at.
@@ -73,8 +77,27 @@ fn predict(network: &Network, queries: &[BoxQuery], padded: &PaddedPoints) -> Bo
     let states: Vec<f32> = queries.iter().flat_map(|query| query.state.iter().copied()).collect();
     let earlier: Vec<&[FocusBox]> = queries.iter().map(|query| query.earlier.as_slice()).collect();
     let shape = [1, queries.len(), states.len() / queries.len().max(1)];
-    let states = Tensor::<3>::from_data(TensorData::new(states, shape), &padded.metres.device());
-    network.boxes(states, &earlier, padded)
+    let device = padded.metres.device();
+    let states = Tensor::<3>::from_data(TensorData::new(states, shape), &device);
+    let total = padded.metres.dims()[1];
+    let beside = queries.iter().any(|query| query.among.is_some()).then(|| {
+        let mut beside = vec![false; queries.len() * total];
+        for (query, row) in queries.iter().zip(beside.chunks_mut(total.max(1))) {
+            for (out, &among) in row.iter_mut().zip(query.among.iter().flat_map(|among| among.iter())) {
+                *out = !among;
+            }
+        }
+        Tensor::<3, Bool>::from_data(TensorData::new(beside, [1, queries.len(), total]), &device)
+    });
+    network.boxes(states, &earlier, beside, padded)
+}
+
+/// For each of `queries` of one scene the share of its first look that falls on each point, summing to one.
+pub fn first_looks(network: &Network, queries: &[BoxQuery], padded: &PaddedPoints) -> Vec<Vec<f32>> {
+    if queries.is_empty() {
+        return Vec::new();
+    }
+    rows(predict(network, queries, padded).pointing.exp().reshape([queries.len() as i32, -1]))
 }
 
 /// World boxes and scores, 0 to 1, of `queries`, in order; refined on the points of the scene, which `sample`, `bounds` and

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use vantage_scene::Scene;
 
 use crate::answer::{
@@ -311,34 +311,19 @@ impl Reasoner {
             &[scene_input],
             &cache.plan,
             features.as_ref().map(|(image, depth)| (image, depth)),
+            encoders,
             &self.device,
         );
-        let points = cache.plan.coarse_ranges().first().map_or(0, ExactSizeIterator::len);
-        let tokens = tokens_of(tokens, points, encoders).ok_or(ModelError::EmptyScene)?;
         let count = tokens.dims()[1];
+        if count == 0 {
+            return Err(ModelError::EmptyScene);
+        }
         let kv = self.network.read_scenes(tokens, &[count], count + room);
         if let Ok(views @ 1..) = u32::try_from(inputs.len()) {
             self.view_time = Some(start.elapsed() / views);
         }
         Ok(ReadScene { views: shown, encoders, kv, tokens: count })
     }
-}
-
-/// Of a scene's tokens, `[1, tokens, width]`, those of `encoders`: the first `points` are those of the points, the rest in equal
-/// parts those of the pictures and of the depths. `None` when none is left.
-fn tokens_of(tokens: Tensor<3>, points: usize, encoders: Encoders) -> Option<Tensor<3>> {
-    let per_view_encoder = (tokens.dims()[1] - points) / 2;
-    let parts = [
-        (encoders.points, 0, points),
-        (encoders.image, points, per_view_encoder),
-        (encoders.depth, points + per_view_encoder, per_view_encoder),
-    ];
-    let kept: Vec<Tensor<3>> = parts
-        .into_iter()
-        .filter(|(on, _, length)| *on && *length > 0)
-        .map(|(_, start, length)| tokens.clone().narrow(1, start, length))
-        .collect();
-    (!kept.is_empty()).then(|| Tensor::cat(kept, 1))
 }
 
 /// How many views of `one` each fit into `budget`; at least one.

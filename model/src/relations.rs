@@ -60,9 +60,14 @@ const PLACES: usize = 3;
 pub const RELATION_WIDTH: usize = OWN_WIDTH + ANCHORS * PAIR_WIDTH + 1 + PLACES * PLACE_WIDTH;
 
 /// Numbers that [`point_relations`] gives for a point.
-pub(crate) const POINT_RELATION_WIDTH: usize = 2 * NEAR_WIDTH + 2 * SEEN_WIDTH;
+pub(crate) const POINT_RELATION_WIDTH: usize = 2 * NEAR_WIDTH + 2 * SEEN_WIDTH + NEXT_WIDTH;
 const NEAR_WIDTH: usize = 3;
 const SEEN_WIDTH: usize = 4;
+const NEXT_WIDTH: usize = 4;
+/// Half of the way from one side of a box's centre to the other is made within this, metres.
+const BESIDE_M: f32 = 0.15;
+/// A point counts as in a box up to this far outside of it, metres: boxes are predicted, and points stand for a voxel.
+const OUTLINE_M: f32 = 0.08;
 
 /// Appends [`RELATION_WIDTH`] numbers to `out` that describe the last of `boxes`, which were pointed at in this order: its place and
 /// extents; how it lies to the last two and the first two before it; and where one has it who stands at the first and faces the
@@ -120,7 +125,8 @@ fn seen_from(first: &FocusBox, second: &FocusBox, seen: &FocusBox, out: &mut Vec
 
 /// Writes [`POINT_RELATION_WIDTH`] numbers for each of `points`, metres relative to the scene's centre, into `out`: how far and how
 /// high it lies from the last two of `boxes`, and where one has it who stands at the edge of the first and faces the second, or half
-/// way between them. What has no meaning yet stays as it is.
+/// way between them; on which side of the last one it lies along x and y, and how far it lies within the last, and within any of them:
+/// one who counts goes on to what was not counted yet. What has no meaning yet stays as it is.
 pub(crate) fn point_relations(boxes: &[FocusBox], points: &[f32], out: &mut [f32]) {
     let rows = || points.chunks_exact(3).map(|p| [p[0], p[1], p[2]]);
     for (i, anchor) in boxes.iter().rev().take(2).enumerate() {
@@ -128,6 +134,13 @@ pub(crate) fn point_relations(boxes: &[FocusBox], points: &[f32], out: &mut [f32
             let c = anchor.center;
             let far = (p[0] - c[0]).hypot(p[1] - c[1]);
             row[i * NEAR_WIDTH..][..NEAR_WIDTH].copy_from_slice(&[far / METRES_PER_UNIT, (-far).exp(), p[2] - c[2]]);
+        }
+    }
+    if let Some(last) = boxes.last() {
+        for (p, row) in rows().zip(out.chunks_exact_mut(POINT_RELATION_WIDTH)) {
+            let side = |k: usize| (p[k] - last.center[k]) / ((p[k] - last.center[k]).abs() + BESIDE_M);
+            let any = boxes.iter().map(|of| within(of, p)).fold(0.0, f32::max);
+            row[2 * NEAR_WIDTH + 2 * SEEN_WIDTH..].copy_from_slice(&[side(0), side(1), within(last, p), any]);
         }
     }
     let [first, second, ..] = boxes else { return };
@@ -144,6 +157,13 @@ pub(crate) fn point_relations(boxes: &[FocusBox], points: &[f32], out: &mut [f32
             seen.copy_from_slice(&[sin, cos, far / METRES_PER_UNIT, (-far).exp()]);
         }
     }
+}
+
+/// 1 within the box, and less outside of it: 0 from twice its extents on.
+fn within(of: &FocusBox, p: [f32; 3]) -> f32 {
+    let size = extents(of);
+    let off = |k: usize| (p[k] - of.center[k]).abs() / (0.5 * size[k] + OUTLINE_M);
+    (2.0 - (0..3).map(off).fold(0.0, f32::max)).clamp(0.0, 1.0)
 }
 
 /// The way from one to another on the floor plan, metres.
@@ -259,7 +279,25 @@ mod tests {
         assert!((right[2] - 1.0).abs() < 1e-6, "a metre higher than the last box");
         let mut alone = vec![0.0; POINT_RELATION_WIDTH];
         point_relations(&boxes[..1], &[1.0, 0.0, 0.5], &mut alone);
-        assert!(alone[0] > 0.0 && alone[NEAR_WIDTH..].iter().all(|x| *x == 0.0));
+        let next = 2 * NEAR_WIDTH + 2 * SEEN_WIDTH;
+        assert!(alone[0] > 0.0 && alone[NEAR_WIDTH..next].iter().all(|x| *x == 0.0));
+    }
+
+    #[test]
+    fn what_was_pointed_at_is_told_from_what_comes_next() {
+        let boxes = [at(0.0, 0.0), at(2.0, 0.0)];
+        let points = [0.1, 0.1, 0.5, 2.1, -0.2, 0.6, 4.0, 0.0, 0.5];
+        let mut out = vec![0.0; 3 * POINT_RELATION_WIDTH];
+        point_relations(&boxes, &points, &mut out);
+        let next = |i: usize| &out[(i + 1) * POINT_RELATION_WIDTH - NEXT_WIDTH..][..NEXT_WIDTH];
+        assert!(next(0)[0] < -0.9 && next(1)[0] > 0.0 && next(2)[0] > 0.9, "along x of the last");
+        assert!(next(1)[1] < -0.5 && next(2)[1] == 0.0, "along y of the last");
+        assert_eq!(next(0)[2..], [0.0, 1.0], "in the first");
+        assert_eq!(next(1)[2..], [1.0, 1.0], "in the last");
+        assert_eq!(next(2)[2..], [0.0, 0.0], "in none");
+        let wild = FocusBox { center: [3.0e4, f32::MAX, 0.0], size: [0.0, f32::MAX, -1.0] };
+        point_relations(&[wild], &points, &mut out);
+        assert!(out.iter().all(|x| x.is_finite()));
     }
 
     #[test]

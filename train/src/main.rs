@@ -25,6 +25,8 @@ enum Command {
     Grpo(grpo::GrpoArgs),
     /// Learn which views tell most about a question, on a trained model; resumes by itself.
     Views(views::ViewsArgs),
+    /// Write the mean of the weights of models that were trained on from the same one.
+    Mean(run::mean::MeanArgs),
     /// Draw the logs of runs into one picture.
     Curves(run::curves::CurvesArgs),
     /// Score a model on rooms it was never trained on.
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Command::Sft(args) => sft::run(&args),
         Command::Grpo(args) => grpo::run(&args),
         Command::Views(args) => views::run(&args),
+        Command::Mean(args) => run::mean::run(&args),
         Command::Curves(args) => run::curves::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Bench(args) => bench::run(&args),

@@ -47,6 +47,28 @@ fn a_scene_that_is_kept_gives_the_answers_of_one_that_is_read_anew() {
 }
 
 #[test]
+fn each_encoder_gives_its_own_part_of_the_scene() {
+    let (scene, _) = make_scene(&generate(71, &RoomConfig::of(Difficulty::Easy)), &RecordConfig::default()).unwrap();
+    let mut asked = Reasoner::embedded(&DeviceChoice::Cpu.open().unwrap()).unwrap();
+    let mut read = |encoders: &str| {
+        let options = AskOptions {
+            strategy: ViewStrategy::UniformInTime,
+            max_views: Some(2),
+            encoders: encoders.parse().unwrap(),
+            ..AskOptions::default()
+        };
+        let answer = asked.ask(&scene, "where can I sit?", &options, &mut |_| ControlFlow::Continue(())).unwrap();
+        (asked.kept_scene_tokens(), answer.raw)
+    };
+    let [all, points, image, depth] = ["points,image,depth", "points", "image", "depth"].map(&mut read);
+    assert_eq!(points.0 + image.0 + depth.0, all.0);
+    assert!(points.0 > 0 && image.0 > 0 && image.0 == depth.0, "{} {} {}", points.0, image.0, depth.0);
+    // as many tokens of another encoder are another scene
+    assert_ne!(image.1, depth.1);
+    assert_eq!(read("image,depth").0, image.0 + depth.0);
+}
+
+#[test]
 fn a_budget_leaves_as_many_views_as_it_has_time_for() {
     let (scene, _) = make_scene(&generate(71, &RoomConfig::of(Difficulty::Easy)), &RecordConfig::default()).unwrap();
     let mut asked = Reasoner::embedded(&DeviceChoice::Cpu.open().unwrap()).unwrap();

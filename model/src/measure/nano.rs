@@ -9,6 +9,7 @@ use vantage_scene::Aabb;
 use super::r1::SceneWork;
 use super::report::{ModelReport, PartReport};
 use super::{median, text, work};
+use crate::answer::Encoders;
 use crate::config::{ModelConfig, VisionConfig};
 use crate::network::{Network, SceneInput};
 use crate::points::{PointPlan, PointSample};
@@ -65,7 +66,7 @@ pub fn own(config: &ModelConfig, device: &Device, amount: &SceneWork) -> ModelRe
     let (plan, points) = network.encode_points(&[&sample], config, device);
     let seen = (!views.is_empty()).then(|| network.encode_views(&views, config, device));
     let features = seen.as_ref().map(|(image, depth)| (image, depth));
-    let (tokens, lengths) = network.scene_tokens(&[input], &plan, &points, features, device);
+    let (tokens, lengths) = network.scene_tokens(&[input], &plan, &points, features, Encoders::default(), device);
     let scene_tokens = tokens.dims()[1];
     let length = scene_tokens + amount.question;
     let d = &c.decoder;

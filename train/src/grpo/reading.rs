@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use vantage_model::decoder::{Branches, KvCache};
 use vantage_model::{
-    ModelConfig, Network, PaddedPoints, PointFeatures, PointSample, SceneInput, ViewFeatures, ViewInput,
+    Encoders, ModelConfig, Network, PaddedPoints, PointFeatures, PointSample, SceneInput, ViewFeatures, ViewInput,
 };
 
 use super::rollout::Rollout;
@@ -37,7 +37,7 @@ impl ReadScene {
             (fixed(image), fixed(depth))
         });
         let features = features.as_ref().map(|(image, depth)| (image, depth));
-        let (tokens, lengths) = network.scene_tokens(&input, &plan, &points, features, device);
+        let (tokens, lengths) = network.scene_tokens(&input, &plan, &points, features, Encoders::default(), device);
         let padded = network.padded_points(&input, &plan, &points, device);
         Self { kv: network.read_scenes(tokens, &lengths, 0), padded }
     }

@@ -4,8 +4,8 @@ use burn::tensor::Device;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use vantage_model::{
-    BoxQuery, BranchSampling, BranchText, ModelConfig, Network, SpecialTokens, Tokenizer, generate_branches, grammar,
-    objects_in_focus, world_boxes,
+    BoxQuery, BranchSampling, BranchText, ModelConfig, Network, SpecialTokens, Tokenizer, first_looks,
+    generate_branches, grammar, objects_in_focus, world_boxes,
 };
 use vantage_scene::OrientedBox;
 
@@ -18,6 +18,8 @@ use crate::rewards::{Expected, RewardWeights, Rewards, Similarity, Written, rewa
 
 /// Tokens of a step besides the likeliest that an answer may be left by.
 const OTHERS: usize = 16;
+/// Least share of a look that an object has that may be pointed at instead.
+const LEAST_LOOK: f32 = 1.0e-3;
 
 /// How groups are sampled.
 #[derive(Debug, Clone, Copy)]
@@ -58,15 +60,24 @@ pub struct Policy<'a> {
     pub device: &'a Device,
 }
 
-/// A token that was drawn.
+/// What a policy draws.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Choice {
+    /// A token.
+    Token(u32),
+    /// The object of the room, by its index, that an `<obj>` points at: its odds are the share of the first look that falls on it.
+    Object(usize),
+}
+
+/// A choice that was made.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Draw {
     /// Index of the answer in which it was drawn.
     pub answer: usize,
-    /// Its place among the answer's tokens.
+    /// The place of the token, or of the `<obj>`, among the answer's tokens.
     pub place: usize,
     /// What was drawn there; not what the answer has there, where another was tried.
-    pub token: u32,
+    pub choice: Choice,
     /// Its log-probability then.
     pub log_prob: f32,
 }
@@ -111,33 +122,35 @@ pub fn roll_out(asked: &Asked<'_>, groups: &GroupConfig, spread: Spread, seed: u
 /// Writes the likeliest answer to each of `rows`, and beside it `groups.group - 1` at most that leave it at one token and take the
 /// likeliest ones again behind it. So it is known what that token alone is worth.
 ///
-/// With p the odds of a step's tokens, a the likeliest and R(b) what the answer earns that takes b, the gradient of the expected reward
-/// of leaving at most one step is the sum over steps of sum_b p(b) (R(b) - R(a)) grad log p(b). Each way out, a step with a token, is one
+/// With p the odds of a step's choices, a the likeliest and R(b) what the answer earns that takes b, the gradient of the expected reward
+/// of leaving at most one step is the sum over steps of sum_b p(b) (R(b) - R(a)) grad log p(b). Each way out, a step with a choice, is one
 /// term of it, and what is behind it follows from it: writing the same one twice would tell nothing new. `few_of` chooses different
 /// ones with weights w for which the sum of w (R(b) - R(a)) grad log p(b) over the chosen is that gradient without bias; w times the
 /// gain, times the mean number of draws of a question, is the advantage, as the loss is a mean over draws. Of a step, the 16 likeliest
-/// others count.
+/// other tokens count.
+///
+/// An `<obj>` is a step too: which object it points at decides what is said of it and what is pointed at next, and no token does.
 pub fn branch_out(asked: &Asked<'_>, groups: &GroupConfig, seed: u64) -> Lesson {
     let rows: Vec<usize> = (0..asked.rows.len()).collect();
     let answers = asked.answers(&rows, Vec::new(), OTHERS, 0.0, seed);
-    let box_open = asked.policy.tokenizer.special().box_open;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let (mut left, mut begun, mut weights) = (Vec::new(), Vec::new(), Vec::new());
-    for (i, answer) in answers.iter().enumerate() {
-        let ways: Vec<Draw> = draws(i, &answer.text)
+    let (mut left, mut weights) = (Vec::new(), Vec::new());
+    for (i, elsewhere) in asked.elsewhere(&answers).into_iter().enumerate() {
+        let text = &answers[i].text;
+        let ways: Vec<Draw> = draws(i, text)
             .flat_map(|step| {
-                let others = answer.text.others[step.place].iter();
-                others.map(move |&(token, log_prob)| Draw { token, log_prob, ..step })
+                let others = text.others[step.place].iter();
+                others.map(move |&(token, log_prob)| Draw { choice: Choice::Token(token), log_prob, ..step })
             })
+            .chain(elsewhere)
             .collect();
         let odds: Vec<f64> = ways.iter().map(|way| f64::from(way.log_prob).exp()).collect();
         for (way, weight) in few_of(&odds, groups.group.saturating_sub(1), &mut rng) {
-            let Draw { place, token, log_prob, .. } = ways[way];
-            begun.push(answer.text.left_at(place, (token, log_prob), box_open));
             left.push(ways[way]);
             weights.push(weight);
         }
     }
+    let begun = asked.begun(&answers, &left);
     let rows: Vec<usize> = left.iter().map(|way| answers[way.answer].row).collect();
     let others = asked.answers(&rows, begun, 0, 0.0, seed);
     let mut lesson = Lesson { gains: vec![0.0; answers.len()], ..Lesson::default() };
@@ -162,9 +175,15 @@ pub(super) fn draws(answer: usize, text: &BranchText) -> impl Iterator<Item = Dr
     all.filter(|(_, (_, drawn))| **drawn).map(move |(place, ((&token, &log_prob), _))| Draw {
         answer,
         place,
-        token,
+        choice: Choice::Token(token),
         log_prob,
     })
+}
+
+/// The places of the `<obj>` of `text` whose hidden states were read, in order.
+pub(super) fn opens(text: &BranchText, box_open: u32) -> impl Iterator<Item = usize> {
+    let all = text.tokens.iter().enumerate().filter(move |(_, token)| **token == box_open);
+    all.map(|(place, _)| place).take(text.queries.len())
 }
 
 /// A scene that the policy has read, and questions about it.
@@ -190,6 +209,62 @@ impl<'a> Asked<'a> {
     ) -> Self {
         let read = ReadScene::of(policy.network, policy.config, scene, policy.device);
         Self { policy, scene, rows, max_tokens, weights, similarity, read }
+    }
+
+    /// For each of `answers`, what its `<obj>` might have pointed at instead: the objects of the room but the one that its first look
+    /// falls on most.
+    fn elsewhere(&self, answers: &[Rollout]) -> Vec<Vec<Draw>> {
+        let queries: Vec<BoxQuery> = answers.iter().flat_map(|answer| answer.text.queries.iter().cloned()).collect();
+        let mut looks = first_looks(self.policy.network, &queries, &self.read.padded).into_iter();
+        let box_open = self.policy.tokenizer.special().box_open;
+        let others = |(answer, text): (usize, &BranchText)| {
+            let mut out = Vec::new();
+            for (place, look) in opens(text, box_open).zip(looks.by_ref()) {
+                let mut odds = vec![0.0f32; self.scene.boxes.len()];
+                for (&object, share) in self.scene.point_object.iter().zip(look) {
+                    if let Some(of_object) = usize::try_from(object).ok().and_then(|o| odds.get_mut(o)) {
+                        *of_object += share;
+                    }
+                }
+                let first = (0..odds.len()).max_by(|&a, &b| odds[a].total_cmp(&odds[b]));
+                let others = odds.iter().enumerate().filter(|&(o, p)| Some(o) != first && *p >= LEAST_LOOK);
+                out.extend(others.map(|(o, p)| Draw { answer, place, choice: Choice::Object(o), log_prob: p.ln() }));
+            }
+            out
+        };
+        answers.iter().map(|answer| &answer.text).enumerate().map(others).collect()
+    }
+
+    /// The texts of `answers` up to where each of `left` leaves them, and with what is chosen there.
+    fn begun(&self, answers: &[Rollout], left: &[Draw]) -> Vec<BranchText> {
+        let Self { policy: Policy { network, tokenizer, .. }, scene, read: ReadScene { padded, .. }, .. } = self;
+        let box_open = tokenizer.special().box_open;
+        let elsewhere = left.iter().filter_map(|way| match way.choice {
+            Choice::Token(_) => None,
+            Choice::Object(object) => {
+                let text = &answers[way.answer].text;
+                let nth = opens(text, box_open).position(|place| place == way.place)?;
+                let among = scene.point_object.iter().map(|&o| usize::try_from(o) == Ok(object)).collect();
+                Some(BoxQuery { among: Some(among), ..text.queries.get(nth)?.clone() })
+            }
+        });
+        let elsewhere: Vec<BoxQuery> = elsewhere.collect();
+        let objects = match elsewhere.is_empty() {
+            true => Vec::new(),
+            false => objects_in_focus(network, &elsewhere, padded, &scene.bounds, tokenizer),
+        };
+        let mut elsewhere = elsewhere.into_iter().zip(objects);
+        let begun = |way: &Draw| {
+            let text = &answers[way.answer].text;
+            match way.choice {
+                Choice::Token(token) => text.left_at(way.place, (token, way.log_prob), box_open),
+                Choice::Object(_) => match elsewhere.next() {
+                    Some((query, object)) => text.pointing_at(way.place, query, object),
+                    None => BranchText::default(),
+                },
+            }
+        };
+        left.iter().map(begun).collect()
     }
 
     /// Writes and rewards an answer to each of `rows`, indices of questions, each as it is `begun`; `others` as in [`BranchSampling`].
@@ -318,13 +393,39 @@ mod tests {
         let branches = branch_out(&asked, &GroupConfig { branches: true, ..groups }, 5);
         assert_eq!((plain.answers.len(), branches.answers.len()), (16, 4));
         assert_eq!(branches.draws.len(), 4 * 3);
+        let mut elsewhere = 0;
         for (draws, advantage) in branches.draws.iter().zip(&branches.advantages) {
             let [draw] = draws[..] else { panic!("{draws:?}") };
             let text = &branches.answers[draw.answer].text;
-            assert!(text.drawn[draw.place] && text.tokens[draw.place] != draw.token);
-            assert!(draw.log_prob.exp() + text.log_probs[draw.place].exp() < 1.0 + 1e-4);
+            assert!(text.drawn[draw.place]);
+            match draw.choice {
+                Choice::Token(token) => {
+                    assert!(text.tokens[draw.place] != token);
+                    assert!(draw.log_prob.exp() + text.log_probs[draw.place].exp() < 1.0 + 1e-4);
+                }
+                Choice::Object(_) => {
+                    assert_eq!(text.tokens[draw.place], tokenizer.special().box_open);
+                    assert!(draw.log_prob.exp() <= 0.5);
+                    elsewhere += 1;
+                }
+            }
             assert!(advantage.is_finite());
         }
+        assert!(elsewhere > 0);
+        // what is pointed at instead is the object that was chosen
+        let elsewhere: Vec<Draw> = asked.elsewhere(&branches.answers).into_iter().flatten().collect();
+        let begun = asked.begun(&branches.answers, &elsewhere);
+        let scene = &batch.scenes[0];
+        let found = elsewhere.iter().zip(&begun).filter(|(draw, begun)| {
+            let Choice::Object(object) = draw.choice else { panic!("{draw:?}") };
+            assert!(begun.tokens.starts_with(&branches.answers[draw.answer].text.tokens[..=draw.place]));
+            assert_eq!(begun.tokens.last(), Some(&tokenizer.special().box_close));
+            let there = begun.objects.last().unwrap().bbox.in_world(&scene.bounds).center;
+            let own = scene.boxes[object].center;
+            (0..3).map(|k| (there[k] - own[k]).powi(2)).sum::<f64>().sqrt() < 0.5
+        });
+        let found = found.count();
+        assert!(10 * found > 8 * elsewhere.len(), "{found} of {}", elsewhere.len());
         // the same texts read at once, as the update reads them, give the same odds
         for (lesson, temperature) in [(&plain, HOT), (&branches, 1.0)] {
             let answered = AnsweredScene {

@@ -10,6 +10,7 @@ use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsAccumulator};
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
+use vantage_model::Encoders;
 
 use super::advantage::Spread;
 use super::loss::{GrpoConfig, Normalisation};
@@ -312,7 +313,9 @@ pub fn run(args: &GrpoArgs) -> Result<()> {
     };
     let schedule = Schedule { peak: args.learning_rate, floor_share: 0.1, warmup: WARMUP_STEPS, steps: args.steps };
     let workers = Workers::new(args.workers)?;
-    let supervised = (args.anchor > 0.0).then(|| SupervisedWorkers::new(args.workers, args.learning)).transpose()?;
+    let supervised = (args.anchor > 0.0)
+        .then(|| SupervisedWorkers::new(args.workers, args.learning, Encoders::default()))
+        .transpose()?;
     let mut log = folder.open_log(LOG_HEADER, state.step)?;
     let bar = progress(args.steps as u64, "steps");
     bar.set_position(state.step as u64);

@@ -11,9 +11,12 @@ use vantage_model::{FocusBox, ModelConfig, Network, PaddedPoints, SpecialTokens}
 
 use super::loss::{GrpoConfig, GrpoStats, TokenLogProbs, grpo_loss};
 use super::reading::{ReadScene, ReadTexts};
-use super::rollout::{Draw, Rollout};
+use super::rollout::{Choice, Draw, Rollout, opens};
 use crate::dataset::{ScenePart, TextRow};
 use crate::sft::{box_target, overlap_of};
+
+/// Added to shares of a look before the logarithm, which none would not have.
+const LEAST_SHARE: f32 = 1.0e-6;
 
 /// What the loss is made of.
 #[derive(Debug, Clone, Copy)]
@@ -73,27 +76,60 @@ impl AnsweredScene<'_> {
     }
 
     /// Log-probabilities of what was drawn, as [`Self::of_draws`] has it.
-    fn log_probs(&self, network: &Network, texts: &ReadTexts) -> Tensor<2> {
+    fn log_probs(&self, network: &Network, texts: &ReadTexts, padded: &PaddedPoints) -> Tensor<2> {
         let most = self.most();
-        let (mut at, mut chosen) = (Vec::new(), Vec::new());
-        let count: usize = self.draws.iter().map(Vec::len).sum();
-        // where there is no draw stands what is added last
-        let mut place = vec![count as i32; self.draws.len() * most];
+        let (mut tokens, mut objects) = (Vec::new(), Vec::new());
         for (i, together) in self.draws.iter().enumerate() {
             for (k, draw) in together.iter().enumerate() {
-                let start = texts.starts[draw.answer].unwrap_or(0);
-                place[i * most + k] = at.len() as i32;
-                at.push((start + draw.place).saturating_sub(1) as i32);
-                chosen.push(draw.token as i32);
+                let at = texts.starts[draw.answer].unwrap_or(0) + draw.place;
+                match draw.choice {
+                    Choice::Token(token) => tokens.push((i * most + k, at.saturating_sub(1), token)),
+                    Choice::Object(object) => objects.push((i * most + k, at, draw, object)),
+                }
             }
         }
-        let at = Tensor::<1, Int>::from_data(TensorData::new(at, [count]), self.device);
-        let chosen = Tensor::<2, Int>::from_data(TensorData::new(chosen, [count, 1]), self.device);
-        let logits = network.decoder.logits(texts.hidden.clone().select(0, at)).div_scalar(self.temperature);
-        let log_p = log_softmax(logits, 1).gather(1, chosen).reshape([count]);
-        let log_p = Tensor::cat(vec![log_p, Tensor::zeros([1], self.device)], 0);
+        // where there is no draw stands what is added last
+        let mut place = vec![(tokens.len() + objects.len()) as i32; self.draws.len() * most];
+        for (i, slot) in tokens.iter().map(|t| t.0).chain(objects.iter().map(|o| o.0)).enumerate() {
+            place[slot] = i as i32;
+        }
+        let hidden = |at: Vec<i32>| {
+            let count = at.len();
+            texts.hidden.clone().select(0, Tensor::<1, Int>::from_data(TensorData::new(at, [count]), self.device))
+        };
+        let mut log_p = Vec::new();
+        if !tokens.is_empty() {
+            let count = tokens.len();
+            let chosen = tokens.iter().map(|&(_, _, token)| token as i32).collect();
+            let chosen = Tensor::<2, Int>::from_data(TensorData::new(chosen, [count, 1]), self.device);
+            let logits = network.decoder.logits(hidden(tokens.iter().map(|t| t.1 as i32).collect()));
+            log_p.push(log_softmax(logits.div_scalar(self.temperature), 1).gather(1, chosen).reshape([count]));
+        }
+        if !objects.is_empty() {
+            let count = objects.len();
+            let (mut earlier, mut own) = (Vec::new(), Vec::new());
+            for &(_, _, draw, object) in &objects {
+                let text = &self.answers[draw.answer].text;
+                let nth = opens(text, self.special.box_open).position(|place| place == draw.place);
+                earlier.push(nth.map_or(&[][..], |nth| &text.queries[nth].earlier));
+                own.extend(self.points_of(object));
+            }
+            let states = hidden(objects.iter().map(|o| o.1 as i32).collect()).unsqueeze_dim(0);
+            let prediction = network.boxes(states, &earlier, None, padded);
+            let own = TensorData::new(own, [1, count, padded.features.dims()[1]]);
+            let own = Tensor::<3>::from_data(own, self.device);
+            let share = (prediction.pointing.exp() * own).sum_dim(2).reshape([count]);
+            log_p.push((share + LEAST_SHARE).log());
+        }
+        log_p.push(Tensor::zeros([1], self.device));
+        let log_p = Tensor::cat(log_p, 0);
         let place = Tensor::<1, Int>::from_data(TensorData::new(place, [self.draws.len() * most]), self.device);
         log_p.select(0, place).reshape([self.draws.len(), most])
+    }
+
+    /// 1 for each point of the scene that belongs to `object`, else 0.
+    fn points_of(&self, object: usize) -> impl Iterator<Item = f32> {
+        self.scene.point_object.iter().map(move |&o| if usize::try_from(o) == Ok(object) { 1.0 } else { 0.0 })
     }
 
     /// Log-probabilities of the draws under `network`, `[draws that share an advantage, most]` row by row, without gradients.
@@ -101,8 +137,9 @@ impl AnsweredScene<'_> {
         if self.draws.is_empty() {
             return Vec::new();
         }
-        let texts = self.read(network, &ReadScene::of(network, self.config, self.scene, self.device).kv);
-        self.log_probs(network, &texts).into_data().iter::<f32>().collect()
+        let scene = ReadScene::of(network, self.config, self.scene, self.device);
+        let texts = self.read(network, &scene.kv);
+        self.log_probs(network, &texts, &scene.padded).into_data().iter::<f32>().collect()
     }
 
     /// The loss of what was drawn, at least one token, with `advantages`, one for those that share one, and `reference` from
@@ -119,7 +156,7 @@ impl AnsweredScene<'_> {
         let sampled = self.of_draws(|draw| draw.log_prob);
         let table = |flat: Vec<f32>| Tensor::from_data(TensorData::new(flat, sampled.dims()), self.device);
         let log_probs = TokenLogProbs {
-            policy: self.log_probs(network, &texts),
+            policy: self.log_probs(network, &texts, &scene.padded),
             reference: reference.map_or_else(|| sampled.clone(), table),
             sampled,
             mask: self.of_draws(|_| 1.0),
@@ -144,8 +181,7 @@ impl AnsweredScene<'_> {
         let mut earlier: Vec<&[FocusBox]> = Vec::new();
         for (answer, start) in self.answers.iter().zip(&texts.starts) {
             let Some(start) = start else { continue };
-            let opens: Vec<usize> =
-                (0..answer.text.tokens.len()).filter(|&t| answer.text.tokens[t] == self.special.box_open).collect();
+            let opens: Vec<usize> = opens(&answer.text, self.special.box_open).collect();
             for &(nth, object) in &answer.grounded {
                 let Some(&t) = opens.get(nth) else { continue };
                 at.push((start + t) as i32);
@@ -153,7 +189,7 @@ impl AnsweredScene<'_> {
                 let (c, s) = box_target(&scene.boxes[object], &scene.bounds);
                 center.extend(c);
                 log_size.extend(s);
-                own.extend(scene.point_object.iter().map(|&o| if o == object as i16 { 1.0f32 } else { 0.0 }));
+                own.extend(self.points_of(object));
             }
         }
         let count = at.len();
@@ -163,7 +199,8 @@ impl AnsweredScene<'_> {
         let of = |data: Vec<f32>, last: usize| Tensor::<3>::from_data(TensorData::new(data, [1, count, last]), device);
         let at = Tensor::<1, Int>::from_data(TensorData::new(at, [count]), device);
         let d = texts.hidden.dims()[1];
-        let prediction = network.boxes(texts.hidden.clone().select(0, at).reshape([1, count, d]), &earlier, padded);
+        let prediction =
+            network.boxes(texts.hidden.clone().select(0, at).reshape([1, count, d]), &earlier, None, padded);
         let hit = (prediction.pointing.exp() * of(own, points)).sum_dim(2).reshape([1, count]);
         let overlap = overlap_of(prediction.center, prediction.log_size, of(center, 3), of(log_size, 3));
         let mean = overlap.clone().detach().mean().into_scalar::<f32>();
@@ -273,7 +310,7 @@ mod tests {
             others: vec![Vec::new(); length],
             finished: true,
             queries: if has_box {
-                vec![BoxQuery { state: Vec::new(), earlier: vec![EARLIER; row] }]
+                vec![BoxQuery { state: Vec::new(), earlier: vec![EARLIER; row], among: None }]
             } else {
                 Vec::new()
             },
@@ -360,7 +397,11 @@ mod tests {
         let mut drawn: Vec<Vec<Draw>> =
             rollouts.iter().enumerate().map(|(i, rollout)| draws(i, &rollout.text).collect()).collect();
         // and what an answer has not, where it was left
-        drawn.push(vec![Draw { answer: 2, place: 4, token: 17, log_prob: 0.0 }]);
+        drawn.push(vec![Draw { answer: 2, place: 4, choice: Choice::Token(17), log_prob: 0.0 }]);
+        // and what it might have pointed at, once with and once without boxes before
+        for (answer, object) in [(0, 1), (2, 0)] {
+            drawn.push(vec![Draw { answer, place: 2, choice: Choice::Object(object), log_prob: 0.0 }]);
+        }
         let own = answered(&config, (&part, &rows), (&rollouts, &drawn), &device).reference_log_probs(&network);
         let most = own.len() / drawn.len();
         // ratios well within the bounds or well beyond, as there are corners at these
@@ -371,7 +412,7 @@ mod tests {
             }
         }
         let reference: Vec<f32> = own.iter().map(|p| p + rng.random_range(-0.6..0.6)).collect();
-        let advantages = [1.2, -0.9, 0.7, -1.1, 0.8];
+        let advantages = [1.2, -0.9, 0.7, -1.1, 0.8, 0.9, -0.6];
         let grpo = GrpoConfig { beta: 0.3, normalisation: Normalisation::Token, ..GrpoConfig::default() };
         let update = UpdateConfig { grpo, grounding: 0.5 };
 

@@ -4,6 +4,7 @@ mod adapters;
 pub mod curves;
 mod folder;
 mod learning;
+pub mod mean;
 mod numbered;
 mod pools;
 

@@ -3,8 +3,8 @@
 use burn::tensor::activation::{log_softmax, sigmoid};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use vantage_model::{
-    FocusBox, ModelConfig, Network, PointSample, RELATION_WIDTH, SceneInput, SpecialTokens, TextEmbeddings, ViewInput,
-    relation_features,
+    Encoders, FocusBox, ModelConfig, Network, PointSample, RELATION_WIDTH, SceneInput, SpecialTokens, TextEmbeddings,
+    ViewInput, relation_features,
 };
 use vantage_scene::{Aabb, OrientedBox};
 
@@ -71,13 +71,14 @@ impl Losses {
     }
 }
 
-/// Runs the network on `batch`. Where encoders do not learn, their own losses are zero.
+/// Runs the network on `batch`, of which it reads what `encoders` give. Where encoders do not learn, their own losses are zero.
 pub fn losses(
     network: &Network,
     config: &ModelConfig,
     special: &SpecialTokens,
     batch: &Batch,
     learning: Learning,
+    encoders: Encoders,
     device: &Device,
 ) -> Losses {
     let samples: Vec<&PointSample> = batch.scenes.iter().map(|s| &s.points).collect();
@@ -92,7 +93,7 @@ pub fn losses(
 
     let (plan, points) = network.encode_points(&samples, config, device);
     let (image, depth) = network.encode_views(&all_views, config, device);
-    let (tokens, lengths) = network.scene_tokens(&scenes, &plan, &points, Some((&image, &depth)), device);
+    let (tokens, lengths) = network.scene_tokens(&scenes, &plan, &points, Some((&image, &depth)), encoders, device);
     let packing = Packing::of(&batch.rows, batch.scenes.len());
     let mut cache = network.read_scenes(tokens, &lengths, 0).repeat_each(packing.rows_per_scene);
 
@@ -420,7 +421,7 @@ fn box_losses(
     }
     let table = Tensor::cat(vec![flat, Tensor::zeros([1, width], device)], 0);
     let index = Tensor::<1, Int>::from_data(TensorData::new(index, [scenes * count]), device);
-    let prediction = network.boxes(table.select(0, index).reshape([scenes, count, width]), &earlier, padded);
+    let prediction = network.boxes(table.select(0, index).reshape([scenes, count, width]), &earlier, None, padded);
     let tensor3 =
         |data: Vec<f32>, last: usize| Tensor::<3>::from_data(TensorData::new(data, [scenes, count, last]), device);
     let (center, log_size) = (tensor3(center, 3), tensor3(log_size, 3));

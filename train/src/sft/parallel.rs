@@ -5,7 +5,7 @@ use anyhow::Result;
 use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Device;
-use vantage_model::{ModelConfig, Network, SpecialTokens};
+use vantage_model::{Encoders, ModelConfig, Network, SpecialTokens};
 
 use super::loss::losses;
 use crate::dataset::Batch;
@@ -22,15 +22,16 @@ pub type Values = [f32; PART_NAMES.len()];
 pub struct Workers {
     pools: Pools,
     learning: Learning,
+    encoders: Encoders,
 }
 
 impl Workers {
-    /// `count` workers, at least one, for networks of which `learning` tells what learns.
+    /// `count` workers, at least one, for networks of which `learning` tells what learns, and that read what `encoders` give.
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub fn new(count: usize, learning: Learning) -> Result<Self> {
-        Ok(Self { pools: Pools::new(count)?, learning })
+    pub fn new(count: usize, learning: Learning, encoders: Encoders) -> Result<Self> {
+        Ok(Self { pools: Pools::new(count)?, learning, encoders })
     }
 
     /// Sums of the gradients of all parts of `batches`, how many parts there were, and the mean losses.
@@ -50,7 +51,7 @@ impl Workers {
         for batch in batches {
             let results = self.pools.share(&batch.split(self.pools.count()), &|_, part| {
                 let own = network.clone().fork(device);
-                let losses = losses(&own, config, special, part, self.learning, device);
+                let losses = losses(&own, config, special, part, self.learning, self.encoders, device);
                 let values = losses.values();
                 (GradientsParams::from_grads(losses.total.backward(), &own), values)
             })?;
@@ -75,9 +76,9 @@ impl Workers {
         batches: &[Batch],
         device: &Device,
     ) -> Result<Values> {
-        let all = self
-            .pools
-            .share(batches, &|_, batch| losses(network, config, special, batch, self.learning, device).values())?;
+        let all = self.pools.share(batches, &|_, batch| {
+            losses(network, config, special, batch, self.learning, self.encoders, device).values()
+        })?;
         let mut mean = Values::default();
         all.iter().for_each(|values| add(&mut mean, values));
         Ok(mean.map(|sum| sum / all.len().max(1) as f32))

@@ -11,7 +11,7 @@ use burn::module::Module;
 use burn::optim::AdamWConfig;
 use burn::tensor::Device;
 use clap::Args;
-use vantage_model::{ModelConfig, Network, Tokenizer, target_text};
+use vantage_model::{Encoders, ModelConfig, Network, Tokenizer, target_text};
 
 use super::grads::mean_and_clip;
 use super::parallel::{PART_NAMES, Workers};
@@ -22,7 +22,7 @@ use crate::run::{
     AdapterArgs, Checkpoint, Learning, Model, RunFolder, begin_or_resume, check_counts, check_time_and_rate, progress,
     read_or_fresh,
 };
-use crate::tasks::{Emphasis, TaskMix, questions};
+use crate::tasks::{Emphasis, TaskMix, parse_emphasis, questions};
 
 /// First seed of the training rooms; evaluation refuses seeds from here on, so that no room is on both sides.
 pub const FIRST_TRAINING_SEED: u64 = 1 << 40;
@@ -71,6 +71,9 @@ pub struct SftArgs {
     /// Tasks with their shares, such as `qa=6,grounding=7`; or `all`, each by its own.
     #[arg(long, default_value = "all")]
     pub tasks: TaskMix,
+    /// Kinds of questions with how many times as often they are asked, such as `qa/count=3,situated/how_many=2.5`.
+    #[arg(long, value_parser = parse_emphasis)]
+    pub emphasis: Option<Emphasis>,
     /// Highest learning rate.
     #[arg(long, default_value_t = 2e-3)]
     pub learning_rate: f64,
@@ -83,6 +86,9 @@ pub struct SftArgs {
     /// What learns.
     #[command(flatten)]
     pub learning: Learning,
+    /// Encoders whose tokens the model learns to read, of points, image and depth; give `eval` the same.
+    #[arg(long, default_value = "points,image,depth")]
+    pub encoders: Encoders,
     /// Rooms that are not trained on and tell which model is the best; 0 keeps no best.
     #[arg(long, default_value_t = 16)]
     pub validation_rooms: usize,
@@ -150,7 +156,18 @@ impl SftArgs {
         ]
         .map(|(name, value)| (name.to_owned(), value));
         let init = self.init.iter().map(|dir| ("init".to_owned(), dir.display().to_string()));
-        own.into_iter().chain(init).chain(self.adapters.settings()).chain(self.learning.setting()).collect()
+        let some = (self.encoders != Encoders::default()).then(|| ("encoders".to_owned(), self.encoders.to_string()));
+        let emphasis = self.emphasis.iter().map(|emphasis| {
+            let kinds: Vec<String> = emphasis.iter().map(|(kind, factor)| format!("{kind}={factor}")).collect();
+            ("emphasis".to_owned(), kinds.join(","))
+        });
+        own.into_iter()
+            .chain(init)
+            .chain(some)
+            .chain(emphasis)
+            .chain(self.adapters.settings())
+            .chain(self.learning.setting())
+            .collect()
     }
 }
 
@@ -192,7 +209,7 @@ pub fn run(args: &SftArgs) -> Result<()> {
         views: args.views,
         max_tokens: args.max_tokens,
         mix: args.tasks,
-        emphasis: Emphasis::new(),
+        emphasis: args.emphasis.clone().unwrap_or_default(),
     };
     let validation = validation_batches(&held_out, &tokenizer, &batch_config)?;
     let schedule =
@@ -201,7 +218,7 @@ pub fn run(args: &SftArgs) -> Result<()> {
     bar.set_position(state.step as u64);
     let mut log =
         folder.open_log(&format!("step,seconds,rate,norm,{},validation", PART_NAMES.join(",")), state.step)?;
-    let workers = Workers::new(args.workers, args.learning)?;
+    let workers = Workers::new(args.workers, args.learning, args.encoders)?;
     let start = Instant::now();
     let (first, before) = (state.step, state.seconds);
     // one step's batches ahead, made while the network works

@@ -53,6 +53,31 @@ pub(super) const SUBTYPES: [(Task, &str, u32); 33] = [
 /// By `task/subtype`, how many times as often as by its share it is asked; 1 where it is not named.
 pub type Emphasis = BTreeMap<String, f64>;
 
+/// Largest factor of an emphasis that may be given.
+const MAX_FACTOR: f64 = 1000.0;
+
+/// `qa/count=4,situated/how_many=2.5` in, the emphasis out.
+///
+/// # Errors
+/// Naming what is no kind of question, no factor, or given twice.
+pub fn parse_emphasis(text: &str) -> Result<Emphasis, String> {
+    let mut out = Emphasis::new();
+    for part in text.split(',').map(str::trim) {
+        let (kind, factor) = part.split_once('=').map_or((part, ""), |(kind, factor)| (kind.trim(), factor.trim()));
+        let known = |(task, subtype, _): &(Task, &str, u32)| format!("{task}/{subtype}") == kind;
+        if !SUBTYPES.iter().any(known) {
+            let kinds: Vec<String> = SUBTYPES.iter().map(|(task, subtype, _)| format!("{task}/{subtype}")).collect();
+            return Err(format!("`{kind}` is no kind of question: give some of {}", kinds.join(", ")));
+        }
+        let factor = factor.parse().ok().filter(|x| (0.0..=MAX_FACTOR).contains(x));
+        let factor = factor.ok_or_else(|| format!("`{part}`: give KIND=X with X from 0 to {MAX_FACTOR}"))?;
+        if out.insert(kind.to_owned(), factor).is_some() {
+            return Err(format!("`{kind}` is given twice"));
+        }
+    }
+    Ok(out)
+}
+
 /// Questions of one subtype that may still be asked.
 struct Pool {
     task: Task,

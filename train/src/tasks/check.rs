@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::ask::SUBTYPES;
 use super::question::plain;
 use super::words::plural;
-use super::{Emphasis, Question, Span, Task, TaskMix, emphasised_questions, questions, write};
+use super::{Emphasis, Question, Span, Task, TaskMix, emphasised_questions, parse_emphasis, questions, write};
 use crate::rooms::{CLASS_NAMES, COLORS, Difficulty, Room, RoomConfig, generate};
 
 /// Questions of `task` about the rooms of the first seeds.
@@ -188,6 +188,16 @@ fn what_is_emphasised_is_asked_more_often() {
     let (more, less, again) = share(&emphasis(&[("qa/count", 10.0), ("grounding/none", 0.05)]));
     assert!(more > 2.0 * count && less < 0.5 * none, "{more} {less}");
     assert_eq!((all, again), (360, 360));
+    assert_eq!(
+        emphasis(&[("qa/count", 3.0), ("dialogue/show", 0.5)]),
+        parse_emphasis("qa/count=3, dialogue/show=.5").unwrap()
+    );
+    for (text, named) in
+        [("count=2", "`count`"), ("qa/count", "`qa/count`"), ("qa/count=-1", "-1"), ("qa/count=NaN", "NaN")]
+    {
+        assert!(parse_emphasis(text).unwrap_err().contains(named), "{text}");
+    }
+    assert!(parse_emphasis("qa/count=1,qa/count=2").unwrap_err().contains("twice"));
     // what weighs nothing is not asked at all
     assert_eq!(share(&emphasis(&[("qa/count", 0.0)])).0, 0.0);
 }

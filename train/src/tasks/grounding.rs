@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::ask::a_few;
 use super::facts::{Facts, Rest, larger, most, taller};
-use super::qa::{enumerate, missing_color, search};
+use super::qa::{Counted, enumerate, missing_color, search};
 use super::question::{Text, pick};
 use super::words::{a_thing, capital, is, it, plural, thing, this_is};
 use super::{Question, Task};
@@ -184,28 +184,31 @@ fn superlative(phrase: &str, among: &str, word: &str, o: &Object, rng: &mut ChaC
 fn several(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> Vec<Question> {
     let mut out = Vec::new();
     for (class, objects) in facts.classes().filter(|(_, o)| SEVERAL.contains(&o.len())) {
-        out.push(multiple(&plural(class), objects, facts.next_look(Some(class), objects), rng));
+        out.push(multiple(Counted::all(class, None), objects, facts.next_look(Some(class), objects), rng));
     }
     for (class, objects) in facts.classes() {
         for (color, _) in COLORS {
             let of_color: Vec<&Object> = objects.iter().copied().filter(|o| o.color == color).collect();
             if SEVERAL.contains(&of_color.len()) && of_color.len() < objects.len() {
                 let beyond = facts.next_look(Some(class), &of_color);
-                out.push(multiple(&format!("{color} {}", plural(class)), &of_color, beyond, rng));
+                out.push(multiple(Counted::all(class, Some(color)), &of_color, beyond, rng));
             }
         }
     }
     for (host, name) in facts.named() {
         let loads = facts.loads(host);
-        if SEVERAL.contains(&loads.len()) && loads.iter().all(|o| facts.knows(o)) {
+        // one less than of a class: the host is pointed at too
+        let several = SEVERAL.contains(&loads.len()) && SEVERAL.contains(&(loads.len() + 1));
+        if several && loads.iter().all(|o| facts.knows(o)) {
             let beyond = facts.next_look(None, &[&loads[..], &[host]].concat());
-            out.push(multiple(&format!("things on the {name}"), &loads, beyond, rng).about([host.id]));
+            out.push(multiple(Counted::on(host, &name), &loads, beyond, rng).about([host.id]));
         }
     }
     out
 }
 
-fn multiple(many: &str, objects: &[&Object], beyond: Option<&Object>, rng: &mut ChaCha8Rng) -> Question {
+fn multiple(counted: Counted, objects: &[&Object], beyond: Option<&Object>, rng: &mut ChaCha8Rng) -> Question {
+    let Counted { many, begun } = counted;
     let forms = [
         format!("Find all {many}."),
         format!("Show me all {many}."),
@@ -214,9 +217,8 @@ fn multiple(many: &str, objects: &[&Object], beyond: Option<&Object>, rng: &mut 
         format!("Mark every one of the {many}."),
         format!("Look for all {many}."),
     ];
-    let think = Text::new(format!("First, I look for all {many} in the views and the points. Next, I count them: "));
     let think =
-        enumerate(think, objects, beyond).text(format!(" That makes {}. So these are the {many}.", objects.len()));
+        enumerate(begun, objects, beyond).text(format!(" That makes {}. So these are the {many}.", objects.len()));
     let mut answer = Text::new(format!("{} are here: ", capital(&format!("the {many}"))));
     for (i, o) in objects.iter().enumerate() {
         answer = answer.text(if i == 0 { "" } else { ", " }).object(o);

@@ -21,7 +21,7 @@ mod scores;
 mod situated;
 mod words;
 
-pub use ask::{Emphasis, emphasised_questions, questions};
+pub use ask::{Emphasis, emphasised_questions, parse_emphasis, questions};
 pub use headroom::Headroom;
 pub use interval::{Estimate, estimate};
 pub use kind::Task;

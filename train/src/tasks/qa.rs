@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::facts::{Facts, Rest};
 use super::question::{Text, pick};
-use super::words::{a, a_thing, does, is, is_plural, it, it_is, number, plural};
+use super::words::{a, a_thing, does, is, is_plural, it, it_is, number, one, plural};
 use super::{Question, Task};
 use crate::rooms::{COLORS, Object};
 
@@ -51,6 +51,33 @@ fn color(o: &Object, rng: &mut ChaCha8Rng) -> Question {
     question("color", pick(rng, &forms), think, color).about([o.id])
 }
 
+/// What is counted.
+pub(super) struct Counted {
+    /// What one calls them all.
+    pub(super) many: String,
+    /// The beginning of a chain that counts them.
+    pub(super) begun: Text,
+}
+
+impl Counted {
+    /// All of a class, or those of one colour. The chain has the name for one, which returns in what is said of each that is seen.
+    pub(super) fn all(class: &str, color: Option<&str>) -> Self {
+        let color = color.map_or_else(String::new, |color| format!("{color} "));
+        let (many, one) = (format!("{color}{}", plural(class)), one(class));
+        let begun =
+            format!("First, I look for all {many} in the views and the points. Next, I count each {color}{one}: ");
+        Self { many, begun: Text::new(begun) }
+    }
+
+    /// What stands on `host`, which is pointed at first, so that all else is seen from there.
+    pub(super) fn on(host: &Object, name: &str) -> Self {
+        let begun = Text::new(format!("First, I look for the {name} in the views and the points and find "))
+            .see(host)
+            .text(". Next, I count each thing on it: ");
+        Self { many: format!("things on the {name}"), begun }
+    }
+}
+
 /// "<obj>..</obj> a red chair: one, <obj>..</obj> a blue chair: two, <obj>..</obj> a white desk: no more.": each is looked at first
 /// and then counted, and the last look, `beyond`, says why the count ends. None comes behind as many as are ever counted.
 pub(super) fn enumerate(mut text: Text, objects: &[&Object], beyond: Option<&Object>) -> Text {
@@ -85,7 +112,8 @@ fn counts(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> Vec<Question> {
             format!("How many {many} does the room have?"),
             format!("Tell me how many {many} there are."),
         ];
-        out.push(count(pick(rng, &forms), &many, objects, facts.next_look(Some(class), objects)));
+        let beyond = facts.next_look(Some(class), objects);
+        out.push(count(pick(rng, &forms), Counted::all(class, None), objects, beyond));
     }
     for (host, name) in facts.named() {
         let loads = facts.loads(host);
@@ -105,15 +133,15 @@ fn counts(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> Vec<Question> {
             format!("Tell me how many things are on the {name}."),
         ];
         let beyond = facts.next_look(None, &[&loads[..], &[host]].concat());
-        out.push(count(pick(rng, &forms), &format!("things on the {name}"), &loads, beyond).about([host.id]));
+        out.push(count(pick(rng, &forms), Counted::on(host, &name), &loads, beyond).about([host.id]));
     }
     out
 }
 
-fn count(asked: Text, many: &str, objects: &[&Object], beyond: Option<&Object>) -> Question {
+fn count(asked: Text, counted: Counted, objects: &[&Object], beyond: Option<&Object>) -> Question {
     let n = objects.len();
-    let think = Text::new(format!("First, I look for all {many} in the views and the points. Next, I count them: "));
-    let think = enumerate(think, objects, beyond).text(format!(" So the number of {many} in all is {n}."));
+    let Counted { many, begun } = counted;
+    let think = enumerate(begun, objects, beyond).text(format!(" So the number of {many} in all is {n}."));
     question("count", asked, think, &n.to_string()).or([number(n)]).about(objects.iter().map(|o| o.id))
 }
 

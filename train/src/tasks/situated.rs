@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use super::ask::a_few;
 use super::facts::{Facts, bearing, center, distance};
 use super::question::{Text, pick};
-use super::words::{a, a_thing, clock, degrees, is, it_is, number, plural};
+use super::words::{a, a_thing, clock, degrees, is, it_is, number, one, plural};
 use super::{Question, Task};
 use crate::data::Situation;
 use crate::rooms::Object;
@@ -73,10 +73,15 @@ impl Stand<'_> {
             .text(format!(", heading {}.", degrees(self.yaw)))
     }
 
+    /// Where `o` is from here, on the clock.
+    fn clock(&self, o: &Object) -> String {
+        clock(bearing(self.position, self.yaw, center(o)))
+    }
+
     /// Where `o` is from here: its direction in the map, then on the clock.
     fn place(&self, o: &Object) -> String {
         let angle = bearing(self.position, self.yaw, center(o));
-        format!("direction {}, at my {}", degrees(self.yaw + angle), clock(angle))
+        format!("direction {}, at my {}", degrees(self.yaw + angle), self.clock(o))
     }
 
     fn question(&self, subtype: &'static str, asked: Text, think: Text, answer: &str) -> Question {
@@ -246,13 +251,14 @@ fn how_many(facts: &Facts<'_>, stand: &Stand<'_>, rng: &mut ChaCha8Rng) -> Vec<Q
             format!("How many {many} are there on the {side} of you?"),
             format!("Tell me how many {many} are on your {side}."),
         ];
-        let mut think = stand.think().text(format!(" Next, I go through the {many}: "));
+        let mut think = stand.think().text(format!(" Next, I check my {side} for each {}: ", one(class)));
         let mut counted = 0;
         for (i, (o, own)) in objects.iter().zip(&sides).enumerate() {
-            counted += usize::from(*own == side);
-            let so_far = if *own == side { number(counted) } else { "not there".to_owned() };
+            let is_there = *own == side;
+            counted += usize::from(is_there);
+            let still = if is_there { "" } else { "still " };
             let joint = if i + 1 == MAX_COUNT { "" } else { "; " };
-            think = think.see(o).text(format!(", {}: {so_far}{joint}", stand.place(o)));
+            think = think.see(o).text(format!(" at my {}, {own}: {still}{}{joint}", stand.clock(o), number(counted)));
         }
         // a last look says why the count ends, but behind as many as are ever gone through
         let think = match facts.next_look(Some(class), objects) {

@@ -36,6 +36,15 @@ pub(super) fn plural(class: &str) -> String {
     format!("{class}{}", if hissing { "es" } else { "s" })
 }
 
+/// One of a class, with its name as it is said of one that is seen: "chair", "stack of books".
+pub(super) fn one(class: &str) -> String {
+    match class {
+        "books" => "stack of books".to_owned(),
+        _ if is_plural(class) => format!("pair of {class}"),
+        _ => class.to_owned(),
+    }
+}
+
 /// "is" or "are".
 pub(super) fn is(class: &str) -> &'static str {
     if is_plural(class) { "are" } else { "is" }
