@@ -19,6 +19,7 @@ mod texture;
 mod walk;
 
 pub use appearance::Appearance;
+pub(crate) use catalog::unlikeness;
 pub use catalog::{CLASS_NAMES, COLORS, ClassNames, class_names};
 pub use config::{Difficulty, RoomConfig};
 pub use flat::Region;

@@ -5,7 +5,7 @@
 use std::cmp::Ordering;
 
 use super::words::thing;
-use crate::rooms::{Object, Room};
+use crate::rooms::{Object, Room, unlikeness};
 
 /// One distance is clearly less than another when it is by this much, metres.
 const CLEARLY_NEARER_M: f64 = 0.3;
@@ -81,10 +81,17 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// What one looks at who looks for more of `class` than `fit`: another of the class, else another thing, the first by place.
-    pub(super) fn next_look(&self, class: Option<&str>, fit: &[&Object]) -> Option<&'a Object> {
+    /// What one looks at who looks for more of `class` than `fit`: another of the class, else what looks most like one, the first by
+    /// place. So where the look falls does not tell whether it fits.
+    pub(super) fn next_look(&self, class: &str, fit: &[&Object]) -> Option<&'a Object> {
         let others = in_order(self.objects().filter(|o| fit.iter().all(|own| own.id != o.id)));
-        others.iter().find(|o| Some(o.class) == class).or(others.first()).copied()
+        others.into_iter().min_by(|a, b| unlikeness(class, a.class).total_cmp(&unlikeness(class, b.class)))
+    }
+
+    /// What one looks at who looks for more on `host` than `fit`: the nearest other thing.
+    pub(super) fn look_beside(&self, host: &Object, fit: &[&Object]) -> Option<&'a Object> {
+        let others = in_order(self.objects().filter(|o| o.id != host.id && fit.iter().all(|own| own.id != o.id)));
+        others.into_iter().min_by(|a, b| distance(host, a).total_cmp(&distance(host, b)))
     }
 
     /// Objects with a name.
@@ -299,10 +306,13 @@ mod tests {
             let facts = Facts::new(&room, &vec![true; room.objects.len()]);
             for (class, objects) in facts.classes() {
                 for fit in 0..=objects.len() {
-                    let look = facts.next_look(Some(class), &objects[..fit]).unwrap();
+                    let look = facts.next_look(class, &objects[..fit]).unwrap();
                     match objects.get(fit) {
                         Some(next) => assert_eq!(look.id, next.id),
-                        None => assert_ne!(look.class, class),
+                        None => {
+                            let most = |o: &Object| unlikeness(class, o.class) >= unlikeness(class, look.class);
+                            assert!(look.class != class && facts.objects().all(|o| o.class == class || most(o)));
+                        }
                     }
                     of_class += usize::from(fit < objects.len());
                     elsewhere += usize::from(fit == objects.len());
@@ -310,7 +320,7 @@ mod tests {
             }
         }
         assert!(of_class > 100 && elsewhere > 100, "{of_class} {elsewhere}");
-        let empty = Facts::new(&generate(1, &RoomConfig::default()), &[]).next_look(None, &[]).is_none();
+        let empty = Facts::new(&generate(1, &RoomConfig::default()), &[]).next_look("chair", &[]).is_none();
         assert!(empty);
     }
 

@@ -184,13 +184,13 @@ fn superlative(phrase: &str, among: &str, word: &str, o: &Object, rng: &mut ChaC
 fn several(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> Vec<Question> {
     let mut out = Vec::new();
     for (class, objects) in facts.classes().filter(|(_, o)| SEVERAL.contains(&o.len())) {
-        out.push(multiple(Counted::all(class, None), objects, facts.next_look(Some(class), objects), rng));
+        out.push(multiple(Counted::all(class, None), objects, facts.next_look(class, objects), rng));
     }
     for (class, objects) in facts.classes() {
         for (color, _) in COLORS {
             let of_color: Vec<&Object> = objects.iter().copied().filter(|o| o.color == color).collect();
             if SEVERAL.contains(&of_color.len()) && of_color.len() < objects.len() {
-                let beyond = facts.next_look(Some(class), &of_color);
+                let beyond = facts.next_look(class, &of_color);
                 out.push(multiple(Counted::all(class, Some(color)), &of_color, beyond, rng));
             }
         }
@@ -200,7 +200,7 @@ fn several(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> Vec<Question> {
         // one less than of a class: the host is pointed at too
         let several = SEVERAL.contains(&loads.len()) && SEVERAL.contains(&(loads.len() + 1));
         if several && loads.iter().all(|o| facts.knows(o)) {
-            let beyond = facts.next_look(None, &[&loads[..], &[host]].concat());
+            let beyond = facts.look_beside(host, &loads);
             out.push(multiple(Counted::on(host, &name), &loads, beyond, rng).about([host.id]));
         }
     }
@@ -241,7 +241,7 @@ fn nothing(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> Vec<Question> {
             continue;
         }
         let phrase = color.map_or_else(|| class.to_owned(), |color| format!("{color} {class}"));
-        let seen = facts.next_look(Some(class), &[]);
+        let seen = facts.next_look(class, &[]);
         let think =
             search(&format!("the {phrase}"), seen, false).text(format!(" So for the {phrase} the answer is none."));
         let asked = find(&format!("the {phrase}"), is(class), rng);

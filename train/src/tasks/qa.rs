@@ -112,7 +112,7 @@ fn counts(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> Vec<Question> {
             format!("How many {many} does the room have?"),
             format!("Tell me how many {many} there are."),
         ];
-        let beyond = facts.next_look(Some(class), objects);
+        let beyond = facts.next_look(class, objects);
         out.push(count(pick(rng, &forms), Counted::all(class, None), objects, beyond));
     }
     for (host, name) in facts.named() {
@@ -132,7 +132,7 @@ fn counts(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> Vec<Question> {
             format!("How many things {} the {name} carry?", does(host.class)),
             format!("Tell me how many things are on the {name}."),
         ];
-        let beyond = facts.next_look(None, &[&loads[..], &[host]].concat());
+        let beyond = facts.look_beside(host, &loads);
         out.push(count(pick(rng, &forms), Counted::on(host, &name), &loads, beyond).about([host.id]));
     }
     out
@@ -209,7 +209,7 @@ fn exists(
         format!("I look for {sought}. {verb} there {}?", if is_plural(class) { "any" } else { "one" }),
     ];
     let answer = if fits { "yes" } else { "no" };
-    let seen = of_class.first().copied().or_else(|| facts.next_look(None, &[]));
+    let seen = of_class.first().copied().or_else(|| facts.next_look(class, &[]));
     let think = search(&sought, seen, fits).text(format!(" So the answer about {sought} is {answer}."));
     question("exists", pick(rng, &forms), think, answer).about(of_class.iter().map(|o| o.id))
 }

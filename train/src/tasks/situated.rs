@@ -261,7 +261,7 @@ fn how_many(facts: &Facts<'_>, stand: &Stand<'_>, rng: &mut ChaCha8Rng) -> Vec<Q
             think = think.see(o).text(format!(" at my {}, {own}: {still}{}{joint}", stand.clock(o), number(counted)));
         }
         // a last look says why the count ends, but behind as many as are ever gone through
-        let think = match facts.next_look(Some(class), objects) {
+        let think = match facts.next_look(class, objects) {
             _ if objects.len() == MAX_COUNT => think,
             Some(beyond) => think.see(beyond).text(": no more"),
             None => think.text("no more"),

@@ -9,6 +9,9 @@ mod parts;
 mod things;
 mod wall;
 
+use std::sync::LazyLock;
+
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 pub use names::{ClassNames, class_names};
@@ -63,6 +66,20 @@ pub(crate) struct Class {
 }
 
 impl Class {
+    /// What of one of them one sees first: logs of its longer and shorter side and its height, metres, whether it hangs, and how high it
+    /// is, metres.
+    fn look(&self) -> [f64; 5] {
+        let Extent { min, max } = Extent::around(&self.build(&mut ChaCha8Rng::seed_from_u64(LOOK_SEED)));
+        let side = |k: usize| (max[k] - min[k]).max(LEAST_LOOK_M);
+        let (hangs, up) = match self.place {
+            Place::Wall | Place::Floor => (0.0, 0.0),
+            Place::On(_) => (0.0, TABLE_M),
+            Place::FloorOrOn(_) => (0.0, 0.5 * TABLE_M),
+            Place::Hung(low, high) => (1.0, 0.5 * (low + high)),
+        };
+        [side(0).max(side(1)).ln(), side(0).min(side(1)).ln(), side(2).ln(), hangs, up]
+    }
+
     /// Parts of one random instance.
     pub(crate) fn build(&self, rng: &mut ChaCha8Rng) -> Vec<ModelPart> {
         (self.shape)(&mut Sizes(rng))
@@ -73,6 +90,12 @@ const ON_TABLES: &[&str] = &["table", "desk", "dresser", "cabinet", "night stand
 const ON_DESKS: &[&str] = &["table", "desk", "dresser", "cabinet", "counter"];
 const ON_SOFT: &[&str] = &["bed", "sofa"];
 const ON_SEATS: &[&str] = &["bed", "sofa", "bench"];
+
+/// The instance by which a class is compared with others, and its least side, metres.
+const LOOK_SEED: u64 = 1;
+const LEAST_LOOK_M: f64 = 0.01;
+/// How high things stand that stand on furniture, about, metres.
+const TABLE_M: f64 = 0.75;
 
 type Shape = fn(&mut Sizes) -> Vec<ModelPart>;
 
@@ -153,6 +176,17 @@ pub(crate) fn is_hung(name: &str) -> bool {
     CLASSES.iter().any(|c| c.name == name && matches!(c.place, Place::Hung(..)))
 }
 
+/// How little objects of the classes called `a` and `b` look alike, by the extents of one of each, their place, and their height over
+/// the floor: 0 for one class, more for others, without a unit; infinite for what is no class.
+pub(crate) fn unlikeness(a: &str, b: &str) -> f64 {
+    static LOOKS: LazyLock<Vec<[f64; 5]>> = LazyLock::new(|| CLASSES.iter().map(Class::look).collect());
+    let look = |name: &str| CLASS_NAMES.iter().position(|class| *class == name).map(|i| &LOOKS[i]);
+    match (look(a), look(b)) {
+        (Some(a), Some(b)) => a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum(),
+        _ => f64::INFINITY,
+    }
+}
+
 /// What things can stand on: the mattress of a bed, the seat of a sofa between its arms, else the whole top.
 pub(crate) fn top_of(name: &str, parts: &[ModelPart]) -> Surface {
     let whole = Extent::around(parts);
@@ -172,7 +206,6 @@ pub(crate) fn top_of(name: &str, parts: &[ModelPart]) -> Surface {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand::SeedableRng;
 
     /// Smallest largest side that the encoder's 7 cm samples and 160 x 120 pictures still show, metres.
     const LEAST_SIDE_M: f64 = 0.2;
@@ -188,6 +221,25 @@ mod tests {
                 assert!(sides[2] < 2.2 && min[2].abs() < 1e-9, "{}: {min:?} {max:?}", class.name);
                 assert!((0..2).all(|k| min[k] < 0.0 && max[k] > 0.0), "{}: {min:?} {max:?}", class.name);
             }
+        }
+    }
+
+    #[test]
+    fn what_looks_alike_is_told_from_what_does_not() {
+        let most_alike = |to: &str| {
+            let others = CLASS_NAMES.into_iter().filter(|class| *class != to);
+            others.min_by(|a, b| unlikeness(to, a).total_cmp(&unlikeness(to, b))).unwrap()
+        };
+        assert_eq!(unlikeness("chair", "chair"), 0.0);
+        assert_eq!(unlikeness("vase", "door"), unlikeness("door", "vase"));
+        assert!(unlikeness("chair", "unicorn").is_infinite());
+        for (class, alike) in [
+            ("television", &["monitor", "microwave"][..]),
+            ("whiteboard", &["window", "picture", "mirror"]),
+            ("sofa", &["bed", "bathtub", "bench", "counter"]),
+            ("stool", &["night stand", "ottoman", "suitcase", "chair"]),
+        ] {
+            assert!(alike.contains(&most_alike(class)), "{class}: {}", most_alike(class));
         }
     }
 
