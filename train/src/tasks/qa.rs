@@ -78,7 +78,7 @@ impl Counted {
     }
 }
 
-/// "<obj>..</obj> a red chair: one, <obj>..</obj> a blue chair: two, <obj>..</obj> a white desk: no more.": each is looked at first
+/// "<obj>..</obj> a red chair: one, <obj>..</obj> a blue chair: two, <obj>..</obj> a white desk, no more.": each is looked at first
 /// and then counted, and the last look, `beyond`, says why the count ends. None comes behind as many as are ever counted.
 pub(super) fn enumerate(mut text: Text, objects: &[&Object], beyond: Option<&Object>) -> Text {
     for (i, o) in objects.iter().enumerate() {
@@ -87,7 +87,7 @@ pub(super) fn enumerate(mut text: Text, objects: &[&Object], beyond: Option<&Obj
     }
     match beyond {
         _ if objects.len() == MAX_COUNT => text,
-        Some(beyond) => text.see(beyond).text(": no more."),
+        Some(beyond) => text.see(beyond).text(", no more."),
         None => text.text("no more."),
     }
 }

@@ -18,7 +18,7 @@ const BOX_CLOSE: &str = "</obj>";
 /// What stands before the number of all that was found.
 const TOTAL: &str = "That makes ";
 /// What follows the box of a last look, which does not count.
-const LAST_LOOK: &str = ": no more.";
+const LAST_LOOK: &str = ", no more.";
 /// What stands between a subject and what is said of it.
 const COPULAS: [&str; 5] = [" is ", " are ", ": ", " answer ", " turn "];
 /// What stands before a place or a thing and is no part of its name.
