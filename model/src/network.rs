@@ -183,15 +183,17 @@ impl Network {
         encoders: Encoders,
         device: &Device,
     ) -> (Tensor<3>, Vec<usize>) {
-        let coarse_ranges = plan.coarse_ranges();
         let [point_rows, width] = point_tokens.dims();
-        let mut all = vec![point_tokens];
+        // what is read, and where in it each encoder begins
+        let (mut all, mut offsets, mut table_rows) = (Vec::new(), Vec::new(), 0);
         let mut per_view = 0;
-        let mut view_rows = 0;
+        if encoders.points {
+            all.push(point_tokens);
+            table_rows = point_rows;
+        }
         if let Some((image, depth)) = views {
             let [count, tokens, _] = image.tokens.dims();
             per_view = tokens;
-            view_rows = count * tokens;
             let mut flat = Vec::new();
             for scene in scenes {
                 for view in scene.views {
@@ -201,21 +203,25 @@ impl Network {
                 }
             }
             let places = self.place(flat, device);
-            all.push(image.tokens.clone().reshape([view_rows, width]) + places.clone() + self.kind(KIND_IMAGE));
-            all.push(depth.tokens.clone().reshape([view_rows, width]) + places + self.kind(KIND_DEPTH));
+            for (on, of, kind) in [(encoders.image, image, KIND_IMAGE), (encoders.depth, depth, KIND_DEPTH)] {
+                if on {
+                    all.push(of.tokens.clone().reshape([count * tokens, width]) + places.clone() + self.kind(kind));
+                    offsets.push(table_rows);
+                    table_rows += count * tokens;
+                }
+            }
         }
         all.push(Tensor::zeros([1, width], device));
         let table = Tensor::cat(all, 0);
-        let padding = point_rows + 2 * view_rows;
 
         let mut rows: Vec<Vec<i32>> = Vec::with_capacity(scenes.len());
         let mut next_view = 0;
-        for (scene, range) in scenes.iter().zip(coarse_ranges) {
+        for (scene, range) in scenes.iter().zip(plan.coarse_ranges()) {
             let mut row: Vec<i32> =
                 if encoders.points { range.clone().map(|i| i as i32).collect() } else { Vec::new() };
             let used = scene.views.len() * per_view;
-            for (on, offset) in [(encoders.image, point_rows), (encoders.depth, point_rows + view_rows)] {
-                row.extend((0..if on { used } else { 0 }).map(|i| (offset + next_view + i) as i32));
+            for offset in &offsets {
+                row.extend((0..used).map(|i| (offset + next_view + i) as i32));
             }
             next_view += used;
             rows.push(row);
@@ -225,7 +231,7 @@ impl Network {
         let index: Vec<i32> = rows
             .into_iter()
             .flat_map(|mut row| {
-                row.resize(longest, padding as i32);
+                row.resize(longest, table_rows as i32);
                 row
             })
             .collect();

@@ -304,6 +304,9 @@ impl Reasoner {
             ViewId::Map(place) => map_inputs.get(*place),
         };
         let inputs: Vec<&ViewInput> = shown.iter().filter_map(input).collect();
+        if !encoders.points && inputs.is_empty() {
+            return Err(ModelError::EmptyScene);
+        }
         let scene_input = SceneInput { points: &cache.sample, bounds: &cache.bounds, views: &inputs };
         let features = (!inputs.is_empty()).then(|| self.network.encode_views(&inputs, &self.config, &self.device));
         let (tokens, _) = self.network.tokens_behind(
@@ -315,9 +318,6 @@ impl Reasoner {
             &self.device,
         );
         let count = tokens.dims()[1];
-        if count == 0 {
-            return Err(ModelError::EmptyScene);
-        }
         let kv = self.network.read_scenes(tokens, &[count], count + room);
         if let Ok(views @ 1..) = u32::try_from(inputs.len()) {
             self.view_time = Some(start.elapsed() / views);

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use vantage_model::{AskOptions, DeviceChoice, Reasoner, ViewId, ViewStrategy};
+use vantage_model::{AskOptions, DeviceChoice, ModelError, Reasoner, ViewId, ViewStrategy};
 use vantage_train::dataset::make_scene;
 use vantage_train::rooms::{Appearance, Difficulty, RecordConfig, RoomConfig, generate};
 
@@ -66,6 +66,12 @@ fn each_encoder_gives_its_own_part_of_the_scene() {
     // as many tokens of another encoder are another scene
     assert_ne!(image.1, depth.1);
     assert_eq!(read("image,depth").0, image.0 + depth.0);
+    // nothing to read is an error
+    let strategy = ViewStrategy::UniformInTime;
+    let encoders = "image".parse().unwrap();
+    let nothing = AskOptions { strategy, max_views: Some(0), encoders, ..AskOptions::default() };
+    let refused = asked.ask(&scene, "where can I sit?", &nothing, &mut |_| ControlFlow::Continue(()));
+    assert!(matches!(refused, Err(ModelError::EmptyScene)));
 }
 
 #[test]

@@ -18,8 +18,9 @@ use crate::rewards::{Expected, RewardWeights, Rewards, Similarity, Written, rewa
 
 /// Tokens of a step besides the likeliest that an answer may be left by.
 const OTHERS: usize = 16;
-/// Least share of a look that an object has that may be pointed at instead.
+/// Least and most share of a look that an object has that may be pointed at instead.
 const LEAST_LOOK: f32 = 1.0e-3;
+const MOST_LOOK: f32 = 0.5;
 
 /// How groups are sampled.
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +31,7 @@ pub struct GroupConfig {
     pub max_tokens: usize,
     /// Of the sampling; the policy is softmax(logits / temperature).
     pub temperature: f32,
-    /// Whether a group is the likeliest answer and others that leave it at one token ([`branch_out`]).
+    /// Whether a group is the likeliest answer and others that leave it at one choice ([`branch_out`]).
     pub branches: bool,
 }
 
@@ -119,8 +120,8 @@ pub fn roll_out(asked: &Asked<'_>, groups: &GroupConfig, spread: Spread, seed: u
     lesson
 }
 
-/// Writes the likeliest answer to each of `rows`, and beside it `groups.group - 1` at most that leave it at one token and take the
-/// likeliest ones again behind it. So it is known what that token alone is worth.
+/// Writes the likeliest answer to each of `rows`, and beside it `groups.group - 1` at most that leave it at one choice, a token or what
+/// an `<obj>` points at, and take the likeliest tokens again behind it. So it is known what that choice alone is worth.
 ///
 /// With p the odds of a step's choices, a the likeliest and R(b) what the answer earns that takes b, the gradient of the expected reward
 /// of leaving at most one step is the sum over steps of sum_b p(b) (R(b) - R(a)) grad log p(b). Each way out, a step with a choice, is one
@@ -129,7 +130,8 @@ pub fn roll_out(asked: &Asked<'_>, groups: &GroupConfig, spread: Spread, seed: u
 /// gain, times the mean number of draws of a question, is the advantage, as the loss is a mean over draws. Of a step, the 16 likeliest
 /// other tokens count.
 ///
-/// An `<obj>` is a step too: which object it points at decides what is said of it and what is pointed at next, and no token does.
+/// An `<obj>` is a step too: which object it points at decides what is said of it and what is pointed at next, and no token does. What
+/// an answer has there is the object with more than half of the first look; less than a thousandth of it is no way out.
 pub fn branch_out(asked: &Asked<'_>, groups: &GroupConfig, seed: u64) -> Lesson {
     let rows: Vec<usize> = (0..asked.rows.len()).collect();
     let answers = asked.answers(&rows, Vec::new(), OTHERS, 0.0, seed);
@@ -211,23 +213,26 @@ impl<'a> Asked<'a> {
         Self { policy, scene, rows, max_tokens, weights, similarity, read }
     }
 
-    /// For each of `answers`, what its `<obj>` might have pointed at instead: the objects of the room but the one that its first look
-    /// falls on most.
+    /// For each of `answers`, what its `<obj>` might have pointed at instead: the objects of the room that a thousandth of its first look
+    /// falls on, but for one that holds more than half of it, which is what the answer has; where none does, the answer has a blend.
     fn elsewhere(&self, answers: &[Rollout]) -> Vec<Vec<Draw>> {
         let queries: Vec<BoxQuery> = answers.iter().flat_map(|answer| answer.text.queries.iter().cloned()).collect();
         let mut looks = first_looks(self.policy.network, &queries, &self.read.padded).into_iter();
         let box_open = self.policy.tokenizer.special().box_open;
         let others = |(answer, text): (usize, &BranchText)| {
             let mut out = Vec::new();
-            for (place, look) in opens(text, box_open).zip(looks.by_ref()) {
+            for ((place, look), object) in opens(text, box_open).zip(looks.by_ref()).zip(&text.objects) {
+                // what lies behind the last token that may be written teaches nothing
+                if place + object.written.len() + 1 >= self.max_tokens {
+                    continue;
+                }
                 let mut odds = vec![0.0f32; self.scene.boxes.len()];
                 for (&object, share) in self.scene.point_object.iter().zip(look) {
                     if let Some(of_object) = usize::try_from(object).ok().and_then(|o| odds.get_mut(o)) {
                         *of_object += share;
                     }
                 }
-                let first = (0..odds.len()).max_by(|&a, &b| odds[a].total_cmp(&odds[b]));
-                let others = odds.iter().enumerate().filter(|&(o, p)| Some(o) != first && *p >= LEAST_LOOK);
+                let others = odds.iter().enumerate().filter(|(_, p)| (LEAST_LOOK..=MOST_LOOK).contains(*p));
                 out.extend(others.map(|(o, p)| Draw { answer, place, choice: Choice::Object(o), log_prob: p.ln() }));
             }
             out

@@ -95,8 +95,8 @@ pub struct GrpoArgs {
     /// Tasks with their shares, such as `qa=6,grounding=7`; or `all`, each by its own.
     #[arg(long, default_value = "all")]
     pub tasks: TaskMix,
-    /// Instead of drawing whole answers: the likeliest one, and `--group` less one that leave it at one token and take the likeliest again
-    /// behind it: at its likeliest other tokens, and at a few that stand for the rest. What they earn more or less is that token's doing.
+    /// Instead of drawing whole answers: the likeliest one, and `--group` less one that leave it at one choice and take the likeliest again
+    /// behind it: at its likeliest other tokens and objects, and at a few that stand for the rest. What they earn more or less is that choice's doing.
     #[arg(long)]
     pub branches: bool,
     /// Temperature of the sampling.
@@ -123,7 +123,7 @@ pub struct GrpoArgs {
     /// Weights of the rewards, as `format=1,perception=1,semantic=1`; also exact, and the penalties overlong and missed.
     #[arg(long, default_value = "format=1,perception=1,semantic=1")]
     pub rewards: RewardWeights,
-    /// Weight of the perception reward's own gradient through the boxes; 0 leaves the box decoder alone.
+    /// Weight of the perception reward's own gradient through the boxes; 0 leaves it out.
     #[arg(long, default_value_t = 0.5)]
     pub grounding: f32,
     /// Weight of the supervised loss of the same questions, each gradient bounded on its own before: it keeps what the rewards do

@@ -3,7 +3,8 @@
 //! The expected reward of a policy that writes y and points with weights w is E[r(y, w)], and its gradient has two parts:
 //! that of the odds of y, which GRPO estimates from samples, and that of r itself through the boxes, which the box decoder
 //! computes from w. The second needs no estimate: it is the gradient of the share of attention that falls on the true object,
-//! the expected hit of a point drawn from it, and of the overlap of the box with the true one.
+//! the expected hit of a point drawn from it, and of the overlap of the box with the true one. Where branches also leave an answer at
+//! what it points at (`rollout.rs`), the first part reaches the pointing too, at the boxes of the answer beside the second.
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};

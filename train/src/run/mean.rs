@@ -37,13 +37,21 @@ pub fn run(args: &MeanArgs) -> Result<()> {
         args.out.display()
     );
     let [first, others @ ..] = args.models.as_slice() else { return Ok(()) };
-    let words = |dir: &Path| fs::read(dir.join("tokenizer.json")).with_context(|| format!("reading {}", dir.display()));
+    let words = |dir: &Path| {
+        let path = dir.join("tokenizer.json");
+        fs::read(&path).with_context(|| format!("reading {}", path.display()))
+    };
     let (config, tokenizer, network) = read_model(first, &device)?;
     let mut sums = Numbers::default();
     network.visit(&mut sums);
     for dir in others {
         let (own, _, other) = read_model(dir, &device)?;
-        let differs = |file: &str| format!("{}: its {file} differs from that of {}", dir.display(), first.display());
+        let differs = |file: &str| {
+            let (dir, first) = (dir.display(), first.display());
+            format!(
+                "{dir}: its {file} differs from that of {first}; give models that were trained on from the same one"
+            )
+        };
         ensure!(own == config, differs("config.json"));
         ensure!(words(dir)? == words(first)?, differs("tokenizer.json"));
         let mut numbers = Numbers::default();
@@ -138,6 +146,14 @@ mod tests {
         let args = MeanArgs { models: vec![NANO.into(), other], out: temp.path().join("mean") };
         let refused = run(&args).unwrap_err().to_string();
         assert!(refused.contains("other: its config.json differs"), "{refused}");
+        let (first, other) = (Path::new(NANO), &args.models[1]);
+        for file in ["config.json", "tokenizer.json"] {
+            let mut bytes = fs::read(first.join(file)).unwrap();
+            bytes.extend(if file == "config.json" { "" } else { "\n" }.bytes());
+            fs::write(other.join(file), bytes).unwrap();
+        }
+        let refused = run(&args).unwrap_err().to_string();
+        assert!(refused.contains("other: its tokenizer.json differs"), "{refused}");
         assert!(!args.out.exists());
     }
 }

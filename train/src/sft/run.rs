@@ -22,7 +22,7 @@ use crate::run::{
     AdapterArgs, Checkpoint, Learning, Model, RunFolder, begin_or_resume, check_counts, check_time_and_rate, progress,
     read_or_fresh,
 };
-use crate::tasks::{Emphasis, TaskMix, parse_emphasis, questions};
+use crate::tasks::{Emphasis, Task, TaskMix, parse_emphasis, questions};
 
 /// First seed of the training rooms; evaluation refuses seeds from here on, so that no room is on both sides.
 pub const FIRST_TRAINING_SEED: u64 = 1 << 40;
@@ -135,6 +135,13 @@ impl SftArgs {
             !self.learning.freeze_encoders || self.init.is_some(),
             "--freeze-encoders needs --init: encoders that never learned see nothing"
         );
+        for kind in self.emphasis.iter().flat_map(Emphasis::keys) {
+            let is_asked = |task: &Task| kind.starts_with(&format!("{task}/"));
+            ensure!(
+                self.tasks.tasks().iter().any(is_asked),
+                "--emphasis {kind}: its task is not asked; add it to --tasks, or leave it out"
+            );
+        }
         ensure!(self.patience.is_none() || self.validation_rooms > 0, "--patience needs --validation-rooms");
         Ok(())
     }
@@ -211,7 +218,8 @@ pub fn run(args: &SftArgs) -> Result<()> {
         mix: args.tasks,
         emphasis: args.emphasis.clone().unwrap_or_default(),
     };
-    let validation = validation_batches(&held_out, &tokenizer, &batch_config)?;
+    let unemphasised = BatchConfig { emphasis: Emphasis::new(), ..batch_config.clone() };
+    let validation = validation_batches(&held_out, &tokenizer, &unemphasised)?;
     let schedule =
         Schedule { peak: args.learning_rate, floor_share: FLOOR_SHARE, warmup: WARMUP_STEPS, steps: args.steps };
     let bar = progress(args.steps as u64, "steps");

@@ -29,6 +29,19 @@ fn ask(mix: &TaskMix, rooms: u64, count: usize) -> Vec<(Room, Question)> {
         .collect()
 }
 
+/// Each object that a chain points at, with what is said behind it up to the next.
+pub(super) fn looks(think: &[Span]) -> Vec<(usize, String)> {
+    let mut out: Vec<(usize, String)> = Vec::new();
+    for span in think {
+        match (span, out.last_mut()) {
+            (Span::Object(i), _) => out.push((*i, String::new())),
+            (Span::Text(text), Some((_, said))) => said.push_str(text),
+            (Span::Text(_), None) => {}
+        }
+    }
+    out
+}
+
 /// The colour and the class that a text names: of several classes the longest, such as "night stand" for "stand".
 pub(super) fn color_class(text: &str) -> (Option<&'static str>, &'static str) {
     let class = CLASS_NAMES.iter().filter(|c| text.contains(&format!(" {c}"))).max_by_key(|c| c.len());

@@ -88,7 +88,7 @@ pub(super) fn enumerate(mut text: Text, objects: &[&Object], beyond: Option<&Obj
     match beyond {
         _ if objects.len() == MAX_COUNT => text,
         Some(beyond) => text.see(beyond).text(", no more."),
-        None => text.text("no more."),
+        None => text.text("and no more."),
     }
 }
 
@@ -285,8 +285,20 @@ fn standing_on(thing: &Object, name: &str, host: Option<&Object>, rng: &mut ChaC
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::{asked, color_class};
+    use super::super::check::{asked, color_class, looks};
+    use super::super::facts::distance;
     use super::*;
+
+    /// That `looks` go through `count` that fit, each with its number, and end with one that does not, but where as many are counted
+    /// as ever are.
+    fn assert_counted(looks: &[(usize, String)], count: usize, fits: &dyn Fn(usize) -> bool) {
+        assert!(looks.len() == count + usize::from(count < MAX_COUNT), "{looks:?}");
+        for (k, (i, said)) in looks.iter().enumerate() {
+            assert_eq!(fits(*i), k < count, "{looks:?}");
+            let judged = if k < count { format!(": {}", number(k + 1)) } else { ", no more.".to_owned() };
+            assert!(said.contains(&judged), "{said}");
+        }
+    }
 
     #[test]
     fn answers_agree_with_the_room() {
@@ -302,8 +314,17 @@ mod tests {
                 }
                 "count" if text.contains("things") => {
                     let host = &room.objects[*q.referents.last().unwrap()];
-                    let on = room.objects.iter().filter(|o| o.supported_by == Some(host.id)).count();
+                    let is_on = |i: usize| room.objects[i].supported_by == Some(host.id);
+                    let on = (0..room.objects.len()).filter(|&i| is_on(i)).count();
                     assert_eq!(answer, on.to_string(), "{text}");
+                    let looks = looks(&q.think);
+                    assert_eq!(looks[0].0, host.id);
+                    assert_counted(&looks[1..], on, &|i| i != host.id && is_on(i));
+                    if let Some((beyond, _)) = looks[1..].get(on) {
+                        let others = room.objects.iter().filter(|o| o.id != host.id && !is_on(o.id));
+                        let far = |o: &Object| distance(host, o);
+                        assert!(others.into_iter().all(|o| far(o) >= far(&room.objects[*beyond])), "{text}");
+                    }
                 }
                 "count" => {
                     let class = crate::rooms::CLASS_NAMES.iter().find(|c| text.contains(&plural(c))).unwrap();
@@ -311,6 +332,7 @@ mod tests {
                     // "boxes" is not in "bookshelves", but one class may be the end of another
                     if first.is_none_or(|o| o.class == *class) {
                         assert_eq!(answer, there.to_string(), "{text}");
+                        assert_counted(&looks(&q.think), there, &|i| room.objects[i].class == *class);
                     }
                 }
                 "exists" => {

@@ -335,7 +335,7 @@ fn turn(facts: &Facts<'_>, stand: &Stand<'_>, rng: &mut ChaCha8Rng) -> Vec<Quest
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::asked;
+    use super::super::check::{asked, looks};
     use super::*;
 
     /// Components ahead and to the left of `p` for the question's pose.
@@ -393,6 +393,17 @@ mod tests {
                     let side = if asked.contains("left") { 1.0 } else { -1.0 };
                     let n = room.objects.iter().filter(|o| o.class == *class && side * places[o.id].1 > 0.0).count();
                     assert_eq!(answer, n.to_string(), "{text}");
+                    let mut counted = 0;
+                    let all = looks(&q.think);
+                    for (i, said) in all[2..].iter().filter(|(_, said)| said.contains("o'clock")) {
+                        let own = if places[*i].1 > 0.0 { "left" } else { "right" };
+                        let is_there = asked.contains(own);
+                        counted += usize::from(is_there);
+                        let still = if is_there { "" } else { "still " };
+                        assert!(said.contains(&format!(", {own}: {still}{}", number(counted))), "{said}");
+                        assert_eq!(room.objects[*i].class, *class);
+                    }
+                    assert_eq!(counted, n, "{text}");
                 }
                 "is_side" => {
                     let asked = &text[s.text.as_deref().unwrap().len()..];

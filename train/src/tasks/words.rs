@@ -36,7 +36,7 @@ pub(super) fn plural(class: &str) -> String {
     format!("{class}{}", if hissing { "es" } else { "s" })
 }
 
-/// One of a class, with its name as it is said of one that is seen: "chair", "stack of books".
+/// One of a class, with its name in it as it is said of one that is seen: "chair", "stack of books".
 pub(super) fn one(class: &str) -> String {
     match class {
         "books" => "stack of books".to_owned(),
@@ -160,6 +160,7 @@ mod tests {
         ] {
             assert_eq!(plural(one), many);
         }
+        assert_eq!(["chair", "books", "curtains"].map(one), ["chair", "stack of books", "pair of curtains"]);
         assert!(is_plural("books") && !is_plural("glass") && !is_plural("chair"));
     }
 

@@ -167,6 +167,18 @@ mod tests {
     }
 
     #[test]
+    fn a_last_look_is_told_from_what_was_counted() {
+        let boxes = |n: usize| (0..n).map(|i| format!("{BOX_OPEN}{i}, 1, 1, 1, 1, 1{BOX_CLOSE}")).collect::<Vec<_>>();
+        let answer = boxes(2).join(", ");
+        let [first, second, third] = &boxes(3)[..] else { panic!() };
+        let counted = format!("Next, I count each chair: {first} a red chair: one, {second} a blue chair: two, ");
+        let so = " That makes 2. So these are the chairs.";
+        for end in [format!("{third} a desk, no more."), "and no more.".to_owned()] {
+            assert_eq!(derived(Task::Grounding, &format!("{counted}{end}{so}")), answer);
+        }
+    }
+
+    #[test]
     fn answers_follow_from_the_thoughts_and_not_from_others() {
         let writer = Templates { per_scene: 20, seed: 3 };
         let mut drafts = Vec::new();
