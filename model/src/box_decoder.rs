@@ -96,13 +96,13 @@ impl BoxDecoder {
 
     /// `queries`: `[scenes, queries, hidden_width]`, the hidden states at `<obj>`. `relations`: `[scenes, queries, points,
     /// POINT_RELATION_WIDTH]`, each point's place relative to the boxes that were pointed at before; `None` where none was.
-    /// `beside`: `[scenes, queries, points]`, true where a point is not to be found by the first round, which then finds what of the
+    /// `excluded`: `[scenes, queries, points]`, true where a point is not to be found by the first round, which then finds what of the
     /// others it would; `pointing` is of all points nevertheless.
     pub fn forward(
         &self,
         queries: Tensor<3>,
         relations: Option<Tensor<4>>,
-        beside: Option<Tensor<3, Bool>>,
+        excluded: Option<Tensor<3, Bool>>,
         points: &PaddedPoints,
     ) -> BoxPrediction {
         let [scenes, count, _] = queries.dims();
@@ -121,8 +121,8 @@ impl BoxDecoder {
             scores = scores + relu(self.relation.forward(relations)).matmul(weights).reshape([scenes, count, total]);
         }
         let scores = scores.mask_fill(hidden.clone(), HIDDEN_SCORE);
-        let looked_at = match beside {
-            Some(beside) => scores.clone().mask_fill(beside, HIDDEN_SCORE),
+        let looked_at = match excluded {
+            Some(excluded) => scores.clone().mask_fill(excluded, HIDDEN_SCORE),
             None => scores.clone(),
         };
         let attention = softmax(looked_at, 2);

@@ -301,17 +301,17 @@ impl Network {
     }
 
     /// Boxes for hidden states at `<obj>`, `[scenes, queries, width]`. `earlier`: for each query, scene by scene, the boxes that its
-    /// text pointed at before; a query without an entry has none. `beside` as in [`BoxDecoder::forward`].
+    /// text pointed at before; a query without an entry has none. `excluded` as in [`BoxDecoder::forward`].
     pub fn boxes(
         &self,
         queries: Tensor<3>,
         earlier: &[&[FocusBox]],
-        beside: Option<Tensor<3, Bool>>,
+        excluded: Option<Tensor<3, Bool>>,
         points: &PaddedPoints,
     ) -> BoxPrediction {
         let [scenes, count, _] = queries.dims();
         if earlier.iter().all(|boxes| boxes.is_empty()) {
-            return self.box_decoder.forward(queries, None, beside, points);
+            return self.box_decoder.forward(queries, None, excluded, points);
         }
         let total = points.metres.dims()[1];
         let metres: Vec<f32> = points.metres.clone().into_data().iter::<f32>().collect();
@@ -323,7 +323,7 @@ impl Network {
         }
         let shape = [scenes, count, total, POINT_RELATION_WIDTH];
         let relations = Tensor::<4>::from_data(TensorData::new(relations, shape), &queries.device());
-        self.box_decoder.forward(queries, Some(relations), beside, points)
+        self.box_decoder.forward(queries, Some(relations), excluded, points)
     }
 
     /// What the decoder reads of the object in focus, as the points show it.

@@ -40,7 +40,7 @@ pub struct InFocus {
     pub written: Vec<u32>,
 }
 
-/// The objects that `queries` of one scene, at least one, point at, as the decoder reads them and the text of `tokenizer` has them.
+/// The objects that `queries` of one scene point at, as the decoder reads them and the text of `tokenizer` has them.
 /// `padded`: the points of that scene, which lie within `bounds`.
 pub fn objects_in_focus(
     network: &Network,
@@ -49,8 +49,11 @@ pub fn objects_in_focus(
     bounds: &Aabb,
     tokenizer: &Tokenizer,
 ) -> Vec<InFocus> {
-    let prediction = predict(network, queries, padded);
     let count = queries.len();
+    if count == 0 {
+        return Vec::new();
+    }
+    let prediction = predict(network, queries, padded);
     // the points that are rather on the object than not; all count a little, so that there is always one
     let inside = sigmoid(prediction.mask.mul_scalar(MASK_SHARPNESS));
     let share = inside.clone() / (inside.sum_dim(2) + 1.0e-6);
@@ -80,16 +83,16 @@ fn predict(network: &Network, queries: &[BoxQuery], padded: &PaddedPoints) -> Bo
     let device = padded.metres.device();
     let states = Tensor::<3>::from_data(TensorData::new(states, shape), &device);
     let total = padded.metres.dims()[1];
-    let beside = queries.iter().any(|query| query.among.is_some()).then(|| {
-        let mut beside = vec![false; queries.len() * total];
-        for (query, row) in queries.iter().zip(beside.chunks_mut(total.max(1))) {
+    let excluded = queries.iter().any(|query| query.among.is_some()).then(|| {
+        let mut excluded = vec![false; queries.len() * total];
+        for (query, row) in queries.iter().zip(excluded.chunks_mut(total.max(1))) {
             for (out, &among) in row.iter_mut().zip(query.among.iter().flat_map(|among| among.iter())) {
                 *out = !among;
             }
         }
-        Tensor::<3, Bool>::from_data(TensorData::new(beside, [1, queries.len(), total]), &device)
+        Tensor::<3, Bool>::from_data(TensorData::new(excluded, [1, queries.len(), total]), &device)
     });
-    network.boxes(states, &earlier, beside, padded)
+    network.boxes(states, &earlier, excluded, padded)
 }
 
 /// For each of `queries` of one scene the share of its first look that falls on each point, summing to one.

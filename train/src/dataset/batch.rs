@@ -58,6 +58,13 @@ pub struct ScenePart {
     pub classes: Vec<&'static str>,
 }
 
+impl ScenePart {
+    /// For each point whether it belongs to `object`.
+    pub fn points_of(&self, object: usize) -> impl Iterator<Item = bool> {
+        self.point_object.iter().map(move |&own| usize::try_from(own) == Ok(object))
+    }
+}
+
 /// One question of a batch.
 #[derive(Debug, Clone)]
 pub struct TextRow {

@@ -188,6 +188,11 @@ pub(super) fn opens(text: &BranchText, box_open: u32) -> impl Iterator<Item = us
     all.map(|(place, _)| place).take(text.queries.len())
 }
 
+/// What `text` points with at the `<obj>` at `place`.
+pub(super) fn query_at(text: &BranchText, place: usize, box_open: u32) -> Option<&BoxQuery> {
+    opens(text, box_open).position(|open| open == place).and_then(|nth| text.queries.get(nth))
+}
+
 /// A scene that the policy has read, and questions about it.
 pub struct Asked<'a> {
     policy: &'a Policy<'a>,
@@ -247,17 +252,12 @@ impl<'a> Asked<'a> {
         let elsewhere = left.iter().filter_map(|way| match way.choice {
             Choice::Token(_) => None,
             Choice::Object(object) => {
-                let text = &answers[way.answer].text;
-                let nth = opens(text, box_open).position(|place| place == way.place)?;
-                let among = scene.point_object.iter().map(|&o| usize::try_from(o) == Ok(object)).collect();
-                Some(BoxQuery { among: Some(among), ..text.queries.get(nth)?.clone() })
+                let query = query_at(&answers[way.answer].text, way.place, box_open)?;
+                Some(BoxQuery { among: Some(scene.points_of(object).collect()), ..query.clone() })
             }
         });
         let elsewhere: Vec<BoxQuery> = elsewhere.collect();
-        let objects = match elsewhere.is_empty() {
-            true => Vec::new(),
-            false => objects_in_focus(network, &elsewhere, padded, &scene.bounds, tokenizer),
-        };
+        let objects = objects_in_focus(network, &elsewhere, padded, &scene.bounds, tokenizer);
         let mut elsewhere = elsewhere.into_iter().zip(objects);
         let begun = |way: &Draw| {
             let text = &answers[way.answer].text;

@@ -96,7 +96,8 @@ pub struct GrpoArgs {
     #[arg(long, default_value = "all")]
     pub tasks: TaskMix,
     /// Instead of drawing whole answers: the likeliest one, and `--group` less one that leave it at one choice and take the likeliest again
-    /// behind it: at its likeliest other tokens and objects, and at a few that stand for the rest. What they earn more or less is that choice's doing.
+    /// behind it: at its likeliest other tokens and objects, and at a few that stand for the rest. What they earn more or less is that
+    /// choice's doing.
     #[arg(long)]
     pub branches: bool,
     /// Temperature of the sampling.

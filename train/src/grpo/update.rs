@@ -12,7 +12,7 @@ use vantage_model::{FocusBox, ModelConfig, Network, PaddedPoints, SpecialTokens}
 
 use super::loss::{GrpoConfig, GrpoStats, TokenLogProbs, grpo_loss};
 use super::reading::{ReadScene, ReadTexts};
-use super::rollout::{Choice, Draw, Rollout, opens};
+use super::rollout::{Choice, Draw, Rollout, opens, query_at};
 use crate::dataset::{ScenePart, TextRow};
 use crate::sft::{box_target, overlap_of};
 
@@ -100,27 +100,12 @@ impl AnsweredScene<'_> {
         };
         let mut log_p = Vec::new();
         if !tokens.is_empty() {
-            let count = tokens.len();
-            let chosen = tokens.iter().map(|&(_, _, token)| token as i32).collect();
-            let chosen = Tensor::<2, Int>::from_data(TensorData::new(chosen, [count, 1]), self.device);
-            let logits = network.decoder.logits(hidden(tokens.iter().map(|t| t.1 as i32).collect()));
-            log_p.push(log_softmax(logits.div_scalar(self.temperature), 1).gather(1, chosen).reshape([count]));
+            let states = hidden(tokens.iter().map(|t| t.1 as i32).collect());
+            log_p.push(self.token_log_probs(network, states, tokens.iter().map(|t| t.2)));
         }
         if !objects.is_empty() {
-            let count = objects.len();
-            let (mut earlier, mut own) = (Vec::new(), Vec::new());
-            for &(_, _, draw, object) in &objects {
-                let text = &self.answers[draw.answer].text;
-                let nth = opens(text, self.special.box_open).position(|place| place == draw.place);
-                earlier.push(nth.map_or(&[][..], |nth| &text.queries[nth].earlier));
-                own.extend(self.points_of(object));
-            }
-            let states = hidden(objects.iter().map(|o| o.1 as i32).collect()).unsqueeze_dim(0);
-            let prediction = network.boxes(states, &earlier, None, padded);
-            let own = TensorData::new(own, [1, count, padded.features.dims()[1]]);
-            let own = Tensor::<3>::from_data(own, self.device);
-            let share = (prediction.pointing.exp() * own).sum_dim(2).reshape([count]);
-            log_p.push((share + LEAST_SHARE).log());
+            let states = hidden(objects.iter().map(|o| o.1 as i32).collect());
+            log_p.push(self.object_log_probs(network, states, objects.iter().map(|o| (o.2, o.3)), padded));
         }
         log_p.push(Tensor::zeros([1], self.device));
         let log_p = Tensor::cat(log_p, 0);
@@ -128,9 +113,34 @@ impl AnsweredScene<'_> {
         log_p.select(0, place).reshape([self.draws.len(), most])
     }
 
-    /// 1 for each point of the scene that belongs to `object`, else 0.
-    fn points_of(&self, object: usize) -> impl Iterator<Item = f32> {
-        self.scene.point_object.iter().map(move |&o| if usize::try_from(o) == Ok(object) { 1.0 } else { 0.0 })
+    /// `[tokens]`, of `chosen` behind the hidden states `[tokens, d_model]`.
+    fn token_log_probs(&self, network: &Network, states: Tensor<2>, chosen: impl Iterator<Item = u32>) -> Tensor<1> {
+        let count = states.dims()[0];
+        let chosen = TensorData::new(chosen.map(|token| token as i32).collect(), [count, 1]);
+        let chosen = Tensor::<2, Int>::from_data(chosen, self.device);
+        let logits = network.decoder.logits(states).div_scalar(self.temperature);
+        log_softmax(logits, 1).gather(1, chosen).reshape([count])
+    }
+
+    /// `[draws]`: logs of the share of the first look that falls on each object, at the `<obj>` with the hidden states `[draws, d_model]`.
+    fn object_log_probs<'d>(
+        &self,
+        network: &Network,
+        states: Tensor<2>,
+        draws: impl Iterator<Item = (&'d Draw, usize)>,
+        padded: &PaddedPoints,
+    ) -> Tensor<1> {
+        let count = states.dims()[0];
+        let (mut earlier, mut own) = (Vec::new(), Vec::new());
+        for (draw, object) in draws {
+            let query = query_at(&self.answers[draw.answer].text, draw.place, self.special.box_open);
+            earlier.push(query.map_or(&[][..], |query| &query.earlier));
+            own.extend(self.scene.points_of(object).map(f32::from));
+        }
+        let prediction = network.boxes(states.unsqueeze_dim(0), &earlier, None, padded);
+        let own = TensorData::new(own, [1, count, padded.features.dims()[1]]);
+        let share = (prediction.pointing.exp() * Tensor::<3>::from_data(own, self.device)).sum_dim(2);
+        (share.reshape([count]) + LEAST_SHARE).log()
     }
 
     /// Log-probabilities of the draws under `network`, `[draws that share an advantage, most]` row by row, without gradients.
@@ -190,7 +200,7 @@ impl AnsweredScene<'_> {
                 let (c, s) = box_target(&scene.boxes[object], &scene.bounds);
                 center.extend(c);
                 log_size.extend(s);
-                own.extend(self.points_of(object));
+                own.extend(scene.points_of(object).map(f32::from));
             }
         }
         let count = at.len();

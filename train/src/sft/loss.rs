@@ -292,10 +292,8 @@ impl BoxQueries {
         for (s, scene) in batch.scenes.iter().enumerate() {
             for (q, &Mention { object, .. }) in at[s].iter().enumerate() {
                 let base = (s * count + q) * points;
-                for (i, &o) in scene.point_object.iter().enumerate() {
-                    if o == object as i16 {
-                        own[base + i] = 1.0;
-                    }
+                for (slot, is_own) in own[base..].iter_mut().zip(scene.points_of(object)) {
+                    *slot = f32::from(is_own);
                 }
             }
         }
