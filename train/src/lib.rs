@@ -7,6 +7,8 @@ pub mod dataset;
 pub mod eval;
 pub mod grpo;
 pub mod metrics;
+#[cfg(test)]
+mod redraw;
 pub mod rewards;
 pub mod rooms;
 pub mod run;

@@ -225,6 +225,7 @@ mod tests {
     use super::super::rollout::draws;
     use super::*;
     use crate::grpo::Normalisation;
+    use crate::redraw::Redraw;
     use crate::rewards::Rewards;
     use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
     use burn::optim::GradientsParams;
@@ -365,32 +366,12 @@ mod tests {
         }
     }
 
-    /// Draws parameters anew, those that are not all one number, from a generator of its own: Burn's is shared by all tests that
-    /// run beside this one, and a difference across a corner is no slope.
-    struct Redraw(ChaCha8Rng);
-
-    impl ModuleMapper for Redraw {
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            let (id, value, mapper) = param.consume();
-            let dims = value.dims();
-            let numbers: Vec<f32> = value.clone().into_data().iter::<f32>().collect();
-            let value = if numbers.iter().all(|x| *x == numbers[0]) {
-                value
-            } else {
-                let most = if D == 1 { 0.1 } else { (dims[0] as f32).sqrt().recip() };
-                let drawn: Vec<f32> = numbers.iter().map(|_| self.0.random_range(-most..most)).collect();
-                Tensor::<D>::from_data(TensorData::new(drawn, dims), &value.device())
-            };
-            Param::from_mapped_value(id, value, mapper).set_require_grad(true)
-        }
-    }
-
     #[test]
     fn gradients_of_a_whole_network_equal_finite_differences() {
         let mut rng = ChaCha8Rng::seed_from_u64(11);
         let config = tiny();
         let (device, autodiff) = (Device::flex(), Device::flex().autodiff());
-        let with_gradients = Network::new(&config, &autodiff).map(&mut Redraw(ChaCha8Rng::seed_from_u64(12)));
+        let with_gradients = Network::new(&config, &autodiff).map(&mut Redraw::seeded(12));
         let network = with_gradients.valid();
         let (part, rows) = scene(&mut rng);
         let width = config.decoder.hidden_size;
